@@ -1,0 +1,1 @@
+//! What a request cost, rented or owned, in nano-USD

@@ -1,0 +1,1 @@
+//! Findings in a request: checksummed identifiers and secrets

@@ -1,0 +1,1 @@
+//! The one outbound HTTP adapter: dialect x endpoint row

@@ -1,0 +1,1 @@
+//! HTTP surfaces: client dialects, health, metrics

@@ -1,0 +1,1 @@
+//! The embedded llama.cpp engine behind the Backend trait

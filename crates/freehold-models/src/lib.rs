@@ -1,0 +1,1 @@
+//! The model store: pull, pin, verify and remove model files

@@ -1,0 +1,1 @@
+//! Labels, findings and rules in; a Permit or a Refusal out

@@ -1,0 +1,1 @@
+//! Traits between the request path and the outside world

@@ -1,0 +1,1 @@
+//! Permit, catalogue, health and difficulty in; an explained Plan out

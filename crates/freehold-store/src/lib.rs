@@ -1,0 +1,1 @@
+//! SQLite ledger behind a bounded durable spool

@@ -1,0 +1,1 @@
+//! Fake upstreams with faults, a fake clock and fixtures for tests

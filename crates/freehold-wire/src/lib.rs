@@ -1,0 +1,1 @@
+//! Dialects in both directions, without I/O: OpenAI chat and Anthropic messages
