@@ -1,1 +1,16 @@
-//! Traits between the request path and the outside world
+//! The traits between the request path and the outside world: [`Backend`], [`Ledger`],
+//! [`Accounts`], [`Clock`].
+//!
+//! Traits and the values they exchange only: no implementation, no I/O. A backend takes a [`Call`],
+//! and a call cannot be made without a [`freehold_policy::Passage`], so nothing reaches a backend
+//! that policy has not let through.
+
+mod accounts;
+mod backend;
+mod clock;
+mod ledger;
+
+pub use accounts::{Account, Accounts};
+pub use backend::{Backend, BoxFuture, Call, Chunk, ChunkStream, Probe, Timeouts};
+pub use clock::{Clock, SystemClock};
+pub use ledger::{Ledger, LedgerError};

@@ -1,1 +1,28 @@
-//! Vocabulary of the gateway: ids, money, tokens, the canonical request, events and outcomes
+//! The vocabulary of Freehold: what every other room says to its neighbours.
+//!
+//! Ids, money, token counts, the canonical [`Request`], the canonical [`Event`]s of an answer,
+//! the [`Outcome`] that the ledger keeps, and the one [`Error`] that crosses rooms.
+//!
+//! This crate never does I/O, never knows a vendor's wire format and never decides anything.
+
+pub mod answer;
+pub mod deployment;
+pub mod dialect;
+pub mod error;
+pub mod ids;
+pub mod money;
+pub mod outcome;
+pub mod request;
+pub mod sensitivity;
+pub mod usage;
+
+pub use answer::{Delta, Event, FinishReason, PartKind, Response, TokenLogprob};
+pub use deployment::{Capability, Deployment, PriceBasis, Site};
+pub use dialect::Dialect;
+pub use error::{Error, ErrorKind, ErrorSource, Retry};
+pub use ids::{BackendId, DeploymentId, FlowName, KeyName, Region, RequestId, RouteName, Tag};
+pub use money::NanoUsd;
+pub use outcome::{AttemptRecord, Decision, Outcome, OutcomeStatus};
+pub use request::{Extra, Message, Part, Request, Role};
+pub use sensitivity::{Perimeter, Sensitivity};
+pub use usage::{Usage, UsageBasis};

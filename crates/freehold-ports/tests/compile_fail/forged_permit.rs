@@ -1,0 +1,13 @@
+//! A permit cannot be made by hand, nor by default.
+use freehold_policy::Permit;
+use freehold_types::Sensitivity;
+
+fn forge() -> Permit {
+    Permit { sensitivity: Sensitivity::Public, outside: true, constraints: vec![], reasons: vec![] }
+}
+
+fn default() -> Permit {
+    Permit::default()
+}
+
+fn main() {}
