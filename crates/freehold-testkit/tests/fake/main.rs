@@ -1,0 +1,6 @@
+//! Tests of the fake upstream, over real sockets.
+
+mod control;
+mod faults;
+mod shapes;
+mod support;
