@@ -68,6 +68,8 @@ pub struct Call {
     pub timeouts: Timeouts,
     /// For logs and for the upstream's tracing.
     pub id: RequestId,
+    /// The W3C trace context (`traceparent`) to hand to the upstream, when there is one.
+    pub traceparent: Option<Arc<str>>,
 }
 
 impl Call {
@@ -96,6 +98,7 @@ impl Call {
             request,
             timeouts,
             id,
+            traceparent: None,
         })
     }
 
