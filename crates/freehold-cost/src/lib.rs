@@ -1,1 +1,16 @@
-//! What a request cost, rented or owned, in nano-USD
+//! What a request cost, rented or owned.
+//!
+//! Input: how a deployment is paid for ([`freehold_types::PriceBasis`]) and the tokens or the time
+//! that a request used. Output: a [`freehold_types::Cost`] in integer nano-USD, or the reason why
+//! nobody can tell. Three parts: [`PriceBook`] (rented by the token), [`OwnedMeter`] (owned by the
+//! hour, idle time included) and [`tokens`] (counts that nobody reported).
+//!
+//! This crate never does I/O, never reads a clock, and never answers "zero" when it means "unknown".
+
+mod owned;
+mod price_book;
+mod rounding;
+pub mod tokens;
+
+pub use owned::{OwnedMeter, Ticket};
+pub use price_book::{PriceBook, UnknownCost};
