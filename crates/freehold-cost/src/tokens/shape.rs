@@ -98,6 +98,10 @@ impl Shape {
             self.small = true;
             return;
         }
+        if self.run == Run::Space && self.length == 1 {
+            // The blank belongs to the word behind it.
+            self.run = Run::None;
+        }
         self.close();
         self.cost += script_cost(char);
     }
