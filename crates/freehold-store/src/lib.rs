@@ -1,1 +1,38 @@
-//! SQLite ledger behind a bounded durable spool
+//! The store: where outcomes are kept and where keys are known.
+//!
+//! [`SqliteLedger`] is a [`freehold_ports::Ledger`]: `record` writes an
+//! [`Outcome`](freehold_types::Outcome) to a bounded durable [`Spool`] on the caller's thread, and a
+//! thread of its own carries it into SQLite, exactly once, whatever the process or the database
+//! does meanwhile. [`Reader`] answers [`UsageQuery`]s and looks up single outcomes. [`StaticAccounts`]
+//! is a [`freehold_ports::Accounts`] over the keys of the configuration.
+//!
+//! This crate never sees a prompt, never decides what a request may do, and never makes a request
+//! wait for the database.
+
+mod accounts;
+mod drain;
+mod error;
+mod home;
+mod latency;
+mod ledger;
+#[cfg(feature = "testing")]
+mod memory;
+mod names;
+mod query;
+mod reader;
+mod rollup;
+mod settings;
+mod spool;
+mod sqlite;
+
+pub use accounts::{AccountsError, KeySettings, StaticAccounts};
+pub use error::StoreError;
+pub use ledger::{LedgerStatus, SqliteLedger};
+#[cfg(feature = "testing")]
+pub use memory::MemoryLedger;
+pub use query::{
+    Edges, Filters, GroupBy, RecentQuery, Totals, UnknownGroup, UsageQuery, UsageReport, UsageRow,
+};
+pub use reader::Reader;
+pub use settings::{SpoolSettings, StoreSettings, SyncPolicy};
+pub use spool::{Spool, SpoolStatus};

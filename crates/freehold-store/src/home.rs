@@ -1,0 +1,58 @@
+//! What the drainer asks of a database, so that every home of the ledger behaves alike.
+
+use freehold_types::Outcome;
+use uuid::Uuid;
+
+use crate::StoreError;
+use crate::spool::SegmentId;
+
+/// An outcome on its way from the spool into a database.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) outcome: Outcome,
+    /// The record as it lay in the spool: the outcome as JSON.
+    pub(crate) detail: String,
+    /// Where the record lay, to set it aside if the database does not take it.
+    pub(crate) offset: u64,
+}
+
+/// How far a spool has been drained: everything before is in the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) segment: SegmentId,
+    pub(crate) offset: u64,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Committed {
+    pub(crate) inserted: u64,
+    /// Already there.
+    pub(crate) duplicates: u64,
+    /// Indices of entries that the database will never take, with its reason.
+    pub(crate) rejected: Vec<(usize, String)>,
+}
+
+/// A way to a database that may be away.
+pub(crate) trait Connector: Send + 'static {
+    type Home: Home;
+
+    /// Connects, and brings the schema up to date. Safe when several processes do it at once.
+    async fn connect(&self) -> Result<Self::Home, StoreError>;
+}
+
+/// A connected database.
+pub(crate) trait Home {
+    /// How far each spool has been drained.
+    async fn cursors(&mut self) -> Result<Vec<Cursor>, StoreError>;
+
+    /// Takes a batch and the cursor behind it in one transaction; outcomes that are there already
+    /// are left alone. On an error nothing has happened, or everything: the cursor tells.
+    async fn commit(&mut self, entries: &[Entry], cursor: Cursor) -> Result<Committed, StoreError>;
+
+    /// Forgets the cursor of a spool that is gone.
+    async fn forget(&mut self, epoch: Uuid) -> Result<(), StoreError>;
+
+    /// Disconnects in order.
+    async fn close(self);
+}

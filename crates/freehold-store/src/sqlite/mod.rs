@@ -1,0 +1,166 @@
+//! The ledger's home in one SQLite file.
+
+mod insert;
+mod schema;
+pub(crate) mod select;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use uuid::Uuid;
+
+use crate::StoreError;
+use crate::home::{Committed, Connector, Cursor, Entry, Home};
+use crate::rollup::DimensionBound;
+use crate::spool::SegmentId;
+
+use schema::integer;
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations/sqlite");
+
+/// Cursors of spools that have not been heard of for so long are dropped: 90 days.
+const CURSOR_KEPT_MS: i64 = 90 * 24 * 3_600_000;
+
+/// Opens the database file, and creates it when it is missing.
+#[derive(Clone, Debug)]
+pub(crate) struct SqliteConnector {
+    pub(crate) path: PathBuf,
+    pub(crate) busy_timeout: Duration,
+}
+
+/// The open file.
+#[derive(Debug)]
+pub(crate) struct SqliteHome {
+    connection: SqliteConnection,
+    path: PathBuf,
+    identity: Option<Identity>,
+    bound: DimensionBound,
+}
+
+impl Connector for SqliteConnector {
+    type Home = SqliteHome;
+
+    async fn connect(&self) -> Result<SqliteHome, StoreError> {
+        if let Some(dir) = self.path.parent() {
+            std::fs::create_dir_all(dir)
+                .map_err(StoreError::io("cannot create the directory", dir))?;
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .create_if_missing(true)
+            .busy_timeout(self.busy_timeout)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A commit is followed by the deletion of the spool segment that it drained, so it
+            // must survive a power failure. One flush per batch, off the request path.
+            .synchronous(SqliteSynchronous::Full)
+            // A long report must not leave a log file that stays large for ever.
+            .pragma("journal_size_limit", "67108864")
+            .pragma("cache_size", "-8192")
+            .thread_name(|_| "ledger-sqlite".to_owned())
+            .disable_statement_logging();
+        let mut connection = options.connect().await?;
+        MIGRATIONS.run(&mut connection).await?;
+        let identity = Identity::of(&self.path);
+        Ok(SqliteHome {
+            connection,
+            path: self.path.clone(),
+            identity,
+            bound: DimensionBound::default(),
+        })
+    }
+}
+
+impl SqliteHome {
+    /// SQLite goes on writing happily to a file that was deleted or renamed.
+    fn check_identity(&self) -> Result<(), StoreError> {
+        if Identity::of(&self.path) == self.identity {
+            return Ok(());
+        }
+        Err(StoreError::Replaced {
+            path: self.path.clone(),
+        })
+    }
+}
+
+impl Home for SqliteHome {
+    async fn cursors(&mut self) -> Result<Vec<Cursor>, StoreError> {
+        cursors(&mut self.connection).await
+    }
+
+    async fn commit(&mut self, entries: &[Entry], cursor: Cursor) -> Result<Committed, StoreError> {
+        self.check_identity()?;
+        let now = integer(now_unix_ms());
+        let connection = &mut self.connection;
+        let committed = insert::commit(connection, entries, cursor, now, &mut self.bound).await?;
+        // Replaced while the batch was written: the batch may be in the old file only.
+        self.check_identity()?;
+        Ok(committed)
+    }
+
+    async fn forget(&mut self, epoch: Uuid) -> Result<(), StoreError> {
+        let before = integer(now_unix_ms()).saturating_sub(CURSOR_KEPT_MS);
+        sqlx::query("DELETE FROM spool_cursors WHERE epoch = ? OR updated_unix_ms < ?")
+            .bind(epoch.simple().to_string())
+            .bind(before)
+            .execute(&mut self.connection)
+            .await?;
+        Ok(())
+    }
+
+    async fn close(self) {
+        if let Err(error) = self.connection.close().await {
+            tracing::warn!(%error, "the ledger's database did not close cleanly");
+        }
+    }
+}
+
+pub(crate) async fn cursors(connection: &mut SqliteConnection) -> Result<Vec<Cursor>, StoreError> {
+    let rows: Vec<(String, i64, i64)> =
+        sqlx::query_as("SELECT epoch, segment, offset_bytes FROM spool_cursors")
+            .fetch_all(connection)
+            .await?;
+    let cursors = rows.into_iter().filter_map(|(epoch, number, offset)| {
+        Some(Cursor {
+            segment: SegmentId {
+                epoch: Uuid::try_parse(&epoch).ok()?,
+                number: u64::try_from(number).ok()?,
+            },
+            offset: u64::try_from(offset).ok()?,
+        })
+    });
+    Ok(cursors.collect())
+}
+
+fn now_unix_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Which file a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Identity {
+    #[cfg(unix)]
+    fn of(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        })
+    }
+
+    /// Elsewhere an open file can be neither deleted nor replaced.
+    #[cfg(not(unix))]
+    fn of(_: &Path) -> Option<Self> {
+        None
+    }
+}
