@@ -6,6 +6,7 @@
 //! This crate never does I/O, never knows a vendor's wire format and never decides anything.
 
 pub mod answer;
+pub mod decision;
 pub mod deployment;
 pub mod dialect;
 pub mod error;
@@ -17,12 +18,16 @@ pub mod sensitivity;
 pub mod usage;
 
 pub use answer::{Delta, Event, FinishReason, PartKind, Response, TokenLogprob};
+pub use decision::{
+    Availability, CandidateInput, CandidateRecord, Decision, Features, Objective, RouterInputs,
+    Weights,
+};
 pub use deployment::{Capability, Deployment, PriceBasis, Site};
 pub use dialect::Dialect;
 pub use error::{Error, ErrorKind, ErrorSource, Retry};
 pub use ids::{BackendId, DeploymentId, FlowName, KeyName, Region, RequestId, RouteName, Tag};
 pub use money::NanoUsd;
-pub use outcome::{AttemptRecord, Decision, Outcome, OutcomeStatus};
+pub use outcome::{AttemptRecord, Outcome, OutcomeStatus};
 pub use request::{Extra, Message, Part, Request, Role};
 pub use sensitivity::{Perimeter, Sensitivity};
 pub use usage::{Usage, UsageBasis};

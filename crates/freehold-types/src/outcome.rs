@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decision::Decision;
 use crate::error::{ErrorKind, ErrorSource};
 use crate::{
     BackendId, DeploymentId, Dialect, FlowName, KeyName, NanoUsd, Perimeter, Region, RequestId,
@@ -151,35 +152,4 @@ pub struct Timing {
     pub first_token_us: Option<u64>,
     /// Spent in Freehold itself before the first attempt.
     pub overhead_us: u64,
-}
-
-/// Why the plan was what it was: everything that `freehold explain` needs to decide again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Decision {
-    /// What was asked of the router.
-    pub objective: String,
-    /// Estimated difficulty, 0 (trivial) to 1.
-    pub difficulty: f64,
-    /// The observable features behind it, by name.
-    pub features: BTreeMap<String, f64>,
-    /// What policy allowed, in words.
-    pub permit: Vec<String>,
-    /// Every deployment that was looked at, in the order of the plan, excluded ones last.
-    pub candidates: Vec<CandidateRecord>,
-    /// The router's whole input, so that the decision can be replayed.
-    #[serde(default)]
-    pub inputs: serde_json::Value,
-}
-
-/// How the router saw one deployment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CandidateRecord {
-    /// The deployment.
-    pub deployment: DeploymentId,
-    /// Place in the plan, from 0; `None` when excluded.
-    pub rank: Option<u32>,
-    /// The objective's score, lower is better; `None` when excluded.
-    pub score: Option<f64>,
-    /// In words: why this rank, or why excluded.
-    pub reason: String,
 }
