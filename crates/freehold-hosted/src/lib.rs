@@ -1,1 +1,30 @@
-//! The one outbound HTTP adapter: dialect x endpoint row
+//! The one outbound HTTP adapter: every hosted API and every self-hosted server.
+//!
+//! A vendor is data, a [`Row`] of the [`Catalogue`]: address, credentials, dialects, quirks, known
+//! models. [`HostedBackend`] is the code for all of them: it takes a [`freehold_ports::Call`], writes
+//! it in a dialect the backend speaks (`freehold-wire`), sends it, and gives back chunks of events
+//! with the upstream's own bytes, or one [`freehold_types::Error`] that says what went wrong, on whose
+//! side, and whether trying again helps.
+//!
+//! It never follows a redirect, never fetches what a request refers to, never forwards a client's
+//! headers, never decompresses, never retries, and never lets the backend's key out: not in an error,
+//! not in an answer, not in a log. It never matches on a vendor.
+
+mod answer;
+mod backend;
+mod catalogue;
+mod connection;
+mod count;
+mod exchange;
+mod failure;
+mod probe;
+mod secret;
+mod settings;
+
+pub use backend::HostedBackend;
+pub use catalogue::{
+    Auth, AuthScheme, Catalogue, CatalogueError, ContextSource, Endpoint, Family, KnownModel,
+    Listing, PriceReference, Prior, Row, TokenCount,
+};
+pub use failure::MODEL_LOADING;
+pub use settings::{Limits, Settings, SettingsError, Tls};

@@ -1,0 +1,218 @@
+//! One HTTP exchange under the deadlines of an attempt, and what its failures mean.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use freehold_ports::Timeouts;
+use freehold_types::{BackendId, Error, ErrorKind, Retry};
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Body as _, Incoming};
+use hyper_util::client::legacy::connect::capture_connection;
+use tokio::time::{Instant, timeout_at};
+
+use crate::connection::HttpClient;
+
+/// The moments by which things must have happened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadlines {
+    connected: Instant,
+    /// The answer's first byte, counted from the attempt's begin.
+    pub(crate) first_byte: Instant,
+    timeouts: Timeouts,
+}
+
+impl Deadlines {
+    pub(crate) fn start(timeouts: Timeouts) -> Self {
+        let now = Instant::now();
+        Self {
+            connected: after(now, timeouts.connect),
+            first_byte: after(now, timeouts.first_byte),
+            timeouts,
+        }
+    }
+
+    pub(crate) fn idle(&self) -> Duration {
+        self.timeouts.idle
+    }
+
+    pub(crate) fn first_byte_error(&self, backend: &BackendId) -> Error {
+        let limit = seconds(self.timeouts.first_byte);
+        timeout(
+            format!("`{backend}` sent no first byte of an answer within {limit}"),
+            "first_byte_timeout",
+        )
+    }
+
+    pub(crate) fn idle_error(&self, backend: &BackendId) -> Error {
+        let limit = seconds(self.timeouts.idle);
+        timeout(
+            format!(
+                "`{backend}` stopped sending in the middle of an answer and was idle for {limit}"
+            ),
+            "idle_timeout",
+        )
+    }
+
+    fn connect_error(&self, backend: &BackendId) -> Error {
+        let limit = seconds(self.timeouts.connect);
+        timeout(
+            format!("no connection to `{backend}` was established within {limit}"),
+            "connect_timeout",
+        )
+    }
+}
+
+/// A moment as far ahead as a clock can tell when the duration is absurd.
+pub(crate) fn after(now: Instant, duration: Duration) -> Instant {
+    const FAR: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+    now + duration.min(FAR)
+}
+
+fn timeout(message: String, code: &str) -> Error {
+    Error::new(ErrorKind::Timeout, message).with_code(code)
+}
+
+/// `10 s`, `1.5 s`, `250 ms`.
+fn seconds(duration: Duration) -> String {
+    match duration.as_millis() {
+        millis if millis < 1_000 => format!("{millis} ms"),
+        _ => format!("{} s", duration.as_secs_f64()),
+    }
+}
+
+/// Sends a request and waits for the head of the response.
+pub(crate) async fn send(
+    client: &HttpClient,
+    backend: &BackendId,
+    mut request: Request<Full<Bytes>>,
+    deadlines: &Deadlines,
+) -> Result<Response<Incoming>, Error> {
+    let connection = capture_connection(&mut request);
+    let mut response = client.request(request);
+    let first = deadlines.connected.min(deadlines.first_byte);
+    let mut outcome = timeout_at(first, &mut response).await;
+    if outcome.is_err() && deadlines.first_byte > first {
+        if connection.connection_metadata().is_none() {
+            return Err(deadlines.connect_error(backend));
+        }
+        outcome = timeout_at(deadlines.first_byte, &mut response).await;
+    }
+    match outcome {
+        Ok(Ok(response)) => Ok(response),
+        Ok(Err(error)) => Err(no_response(backend, &error)),
+        Err(_) => Err(deadlines.first_byte_error(backend)),
+    }
+}
+
+/// Reads a whole body, at most `limit_bytes` of it.
+pub(crate) async fn read_whole(
+    backend: &BackendId,
+    body: &mut Incoming,
+    deadlines: &Deadlines,
+    limit_bytes: usize,
+) -> Result<Bytes, Error> {
+    if body.size_hint().lower() > u64::try_from(limit_bytes).unwrap_or(u64::MAX) {
+        return Err(too_long(backend, limit_bytes));
+    }
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
+    let mut deadline = deadlines.first_byte;
+    loop {
+        let frame = match timeout_at(deadline, body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(error))) => return Err(cut(backend, &error)),
+            Ok(None) => break,
+            Err(_) if deadline == deadlines.first_byte => {
+                return Err(deadlines.first_byte_error(backend));
+            }
+            Err(_) => return Err(deadlines.idle_error(backend)),
+        };
+        deadline = after(Instant::now(), deadlines.idle());
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if first.len() + whole.len() + data.len() > limit_bytes {
+            return Err(too_long(backend, limit_bytes));
+        }
+        // Most answers come in one piece, which then need not be copied.
+        match (first.is_empty(), whole.is_empty()) {
+            (true, true) => first = data,
+            (false, true) => {
+                whole.reserve(first.len() + data.len());
+                whole.extend_from_slice(&std::mem::take(&mut first));
+                whole.extend_from_slice(&data);
+            }
+            (_, false) => whole.extend_from_slice(&data),
+        }
+    }
+    Ok(if whole.is_empty() {
+        first
+    } else {
+        whole.freeze()
+    })
+}
+
+/// An answer that exceeds its bound.
+pub(crate) fn too_long(backend: &BackendId, limit_bytes: usize) -> Error {
+    let message = format!("`{backend}` sent an answer of more than {limit_bytes} bytes");
+    Error::new(ErrorKind::BadUpstream, message)
+        .with_code("answer_too_large")
+        .with_retry(Retry::Elsewhere)
+}
+
+/// An answer that broke off.
+pub(crate) fn cut(backend: &BackendId, error: &hyper::Error) -> Error {
+    tracing::debug!(%backend, %error, cause = cause(error), "answer cut");
+    let message = format!("`{backend}` closed the connection in the middle of an answer");
+    Error::new(ErrorKind::BadUpstream, message).with_code("answer_cut")
+}
+
+/// No response at all: not reached, or the connection broke before the head of one.
+fn no_response(backend: &BackendId, error: &hyper_util::client::legacy::Error) -> Error {
+    tracing::debug!(%backend, %error, cause = cause(error), "no response");
+    let (what, code) = if error.is_connect() {
+        connect_failure(error)
+    } else {
+        (
+            "it closed the connection before it answered",
+            "connection_reset",
+        )
+    };
+    let message = format!("`{backend}` cannot be reached: {what}");
+    Error::new(ErrorKind::Unavailable, message).with_code(code)
+}
+
+/// What kept a connection from being made. In words of our own: the system's texts name addresses.
+fn connect_failure(error: &(dyn std::error::Error + 'static)) -> (&'static str, &'static str) {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<rustls::Error>() {
+            return ("the TLS handshake failed", "tls_failure");
+        }
+        // The resolver's error type is private; its text is fixed.
+        if error.to_string() == "dns error" {
+            return ("its name does not resolve", "dns_failure");
+        }
+        if let Some(error) = error.downcast_ref::<std::io::Error>() {
+            let inner = error.get_ref();
+            if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
+                return ("the TLS handshake failed", "tls_failure");
+            }
+            if error.kind() == std::io::ErrorKind::ConnectionRefused {
+                return ("it refused the connection", "connection_refused");
+            }
+        }
+        next = error.source();
+    }
+    ("no connection could be made", "connect_failure")
+}
+
+/// The innermost reason, for logs.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut last = error.source();
+    while let Some(inner) = last.and_then(std::error::Error::source) {
+        last = Some(inner);
+    }
+    last.map(ToString::to_string).unwrap_or_default()
+}

@@ -1,0 +1,13 @@
+//! The adapter against an upstream that misbehaves on command.
+
+mod canned;
+mod connections;
+mod counting;
+mod dialects;
+mod errors;
+mod faults;
+mod probing;
+mod secrets;
+mod support;
+mod timeouts;
+mod tls;
