@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Installs what the build needs and this machine lacks: Debian packages, then the pinned tools.
+# Usage: scripts/setup.sh [serve|test]
+#   serve: what `make serve` needs.    test (default): that, and what tests and lints need.
+set -euo pipefail
+source "$(dirname "$0")/steps.sh"
+purpose=${1:-test}
+
+# Prints the Debian packages that are missing, judged by what they provide, so that a compiler or a Python from
+# elsewhere is left alone.
+missing_packages() {
+    local command
+    while read -r command package; do
+        command -v "$command" >/dev/null || printf '%s\n' "$package"
+    done <<'TABLE'
+g++ build-essential
+make build-essential
+cmake cmake
+clang clang
+pkg-config pkg-config
+ccache ccache
+curl curl
+git git
+python3 python3
+TABLE
+    # bindgen loads libclang when llama.cpp's bindings are made.
+    compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' >/dev/null ||
+        compgen -G '/usr/lib/*/libclang*.so*' >/dev/null || printf 'libclang-dev\n'
+    [[ -e /etc/ssl/certs/ca-certificates.crt ]] || printf 'ca-certificates\n'
+    if [[ $purpose == test ]]; then
+        command -v node >/dev/null || printf 'nodejs\n'
+        command -v npm >/dev/null || printf 'npm\n'
+        python3 -c 'import ensurepip, venv' 2>/dev/null || printf 'python3-venv\n'
+    fi
+}
+
+install_packages() {
+    local packages
+    mapfile -t packages < <(missing_packages | sort -u)
+    if ((${#packages[@]} == 0)); then
+        echo "nothing is missing"
+        return
+    fi
+    echo "missing: ${packages[*]}"
+    if ! command -v apt-get >/dev/null; then
+        if [[ $(uname -s) == Darwin ]]; then
+            echo "install the above with brew (Xcode's command line tools have clang and make)" >&2
+        else
+            echo "this is no Debian: install the above with your package manager" >&2
+        fi
+        return 1
+    fi
+    local as_root=()
+    if ((EUID != 0)); then
+        command -v sudo >/dev/null || {
+            echo "run as root: apt-get install ${packages[*]}" >&2
+            return 1
+        }
+        as_root=(sudo)
+    fi
+    "${as_root[@]}" apt-get update -q
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -q -y --no-install-recommends "${packages[@]}"
+}
+
+check_rust() {
+    local wanted found
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    if ! command -v cargo >/dev/null; then
+        cat >&2 <<HELP
+No Rust toolchain. Get one with rustup (https://rustup.rs), then run this again:
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y
+HELP
+        return 1
+    fi
+    found=$(rustc --version | cut -d' ' -f2)
+    if [[ $(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n1) != "$wanted" ]]; then
+        echo "Rust $found is older than $wanted: rustup update stable" >&2
+        return 1
+    fi
+    echo "rustc $found"
+}
+
+# Prebuilt tools from the package index; where none fits this machine, cargo builds the same versions.
+install_tools() {
+    if [[ -e .venv/tools.txt ]] && cmp -s scripts/tools.txt .venv/tools.txt; then
+        echo "up to date"
+        return
+    fi
+    python3 -m venv .venv
+    if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: \
+        --require-hashes -r scripts/tools.txt; then
+        echo "no prebuilt tools for this machine: building them"
+        build_tools
+    fi
+    cp scripts/tools.txt .venv/tools.txt
+}
+
+build_tools() {
+    local line name version
+    while read -r line; do
+        name=${line%%==*} version=${line##*==}
+        name=${name#astral-dev-toolchain-}
+        [[ $name == typos ]] && name=typos-cli
+        cargo install --locked --quiet --root .venv "$name@${version%% *}"
+    done < <(grep '==' scripts/tools.txt)
+}
+
+step "Debian packages" install_packages
+step "Rust toolchain" check_rust
+if [[ $purpose == test ]]; then
+    step "Pinned tools" install_tools
+fi
