@@ -26,9 +26,10 @@ impl ModelName {
 
     /// A name made from a file name: the stem, with every other character as `-`.
     pub(crate) fn from_file_name(file_name: &str) -> Result<Self, ModelError> {
-        let stem = file_name
-            .rsplit_once('.')
-            .map_or(file_name, |(stem, _)| stem);
+        let stem = match file_name.rsplit_once('.') {
+            Some((stem, _)) if !stem.is_empty() => stem,
+            _ => file_name,
+        };
         let cleaned: String = stem
             .chars()
             .map(|character| {

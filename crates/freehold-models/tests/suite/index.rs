@@ -28,6 +28,7 @@ impl Index {
 
     fn fixture(&self) -> Fixture {
         let mut fixture = Fixture::new();
+        fixture.follow(&self.wheels);
         fixture.settings.index =
             PythonIndex::parse("test", self.pages.base.join("simple").unwrap().as_str()).unwrap();
         fixture

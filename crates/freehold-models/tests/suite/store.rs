@@ -36,6 +36,7 @@ fn local(fixture: &Fixture, file_name: &str, content: &[u8]) -> String {
 async fn a_plain_download_restarts_when_the_file_changes_in_the_middle() {
     let server = FileServer::start().await;
     let fixture = Fixture::new();
+    fixture.follow(&server);
     let url = server.put("models/My%20Model.gguf", gguf(1, 80_000));
     let newer = gguf(2, 90_000);
     server.fail([Fault::Cut(30_000), Fault::Swap(newer.clone())]);

@@ -80,7 +80,12 @@ struct FileState {
     types: Mutex<HashMap<String, String>>,
     faults: Mutex<VecDeque<Fault>>,
     seen: Mutex<Vec<Seen>>,
+    /// What the client says it has received, so that a cut comes after its last byte arrived.
+    received: Received,
 }
+
+/// A count of received bytes that the client writes and a server waits for.
+type Received = Arc<tokio::sync::watch::Sender<u64>>;
 
 async fn listen(router: Router) -> Url {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -203,10 +208,24 @@ async fn serve_file(State(state): State<Arc<FileState>>, request: Request) -> Re
     let rest = content.slice(start..);
     let length = rest.len();
     let body = match fault {
-        Fault::Cut(after) => Body::from_stream(stream::iter([
-            Ok(rest.slice(..after.min(length))),
-            Err(std::io::Error::other("cut by the test")),
-        ])),
+        Fault::Cut(after) => {
+            let received = Arc::clone(&state.received);
+            received.send_replace(0);
+            let end = (start + after.min(length)) as u64;
+            let cut = async move {
+                // Without the wait, the connection could break before the bytes are sent.
+                let arrived = received
+                    .subscribe()
+                    .wait_for(|count| *count >= end)
+                    .await
+                    .is_ok();
+                Err(std::io::Error::other(format!(
+                    "cut by the test ({arrived})"
+                )))
+            };
+            let head = stream::iter([Ok(rest.slice(..after.min(length)))]);
+            Body::from_stream(head.chain(stream::once(cut)))
+        }
         Fault::Stall(after) => {
             let head = stream::iter([Ok::<_, std::io::Error>(rest.slice(..after.min(length)))]);
             Body::from_stream(head.chain(stream::pending()))
@@ -399,12 +418,18 @@ impl Pause for RecordedPauses {
 pub(crate) struct Events {
     all: Mutex<Vec<ProgressEvent>>,
     sender: tokio::sync::mpsc::UnboundedSender<ProgressEvent>,
+    received: Mutex<Vec<Received>>,
 }
 
 impl Progress for Events {
     fn event(&self, event: &ProgressEvent) {
         self.all.lock().unwrap().push(event.clone());
         let _ = self.sender.send(event.clone());
+        if let ProgressEvent::Advanced { received_bytes, .. } = event {
+            for received in self.received.lock().unwrap().iter() {
+                received.send_replace(*received_bytes);
+            }
+        }
     }
 }
 
@@ -431,6 +456,7 @@ impl Fixture {
         let events = Arc::new(Events {
             all: Mutex::default(),
             sender,
+            received: Mutex::default(),
         });
         Self {
             directory,
@@ -443,9 +469,19 @@ impl Fixture {
 
     pub(crate) fn with_hub(hub: &Hub) -> Self {
         let mut fixture = Self::new();
+        fixture.follow(&hub.storage);
         fixture.settings.hub_endpoint = hub.base.clone();
         fixture.settings.hub_token = Some("hf_secret".to_owned().into());
         fixture
+    }
+
+    /// Tells this server what has been received, as [`Fault::Cut`] needs.
+    pub(crate) fn follow(&self, server: &FileServer) {
+        self.events
+            .received
+            .lock()
+            .unwrap()
+            .push(Arc::clone(&server.state.received));
     }
 
     pub(crate) fn store(&self) -> Store {
