@@ -248,7 +248,6 @@ impl Download<'_> {
                 if offset > 0 {
                     self.tell_restart("the server sends the whole file again");
                 }
-                // Read from the header: the client's own length hint is lost with HTTP/2.
                 let length = header(response, CONTENT_LENGTH.as_str())
                     .and_then(|length| length.parse().ok());
                 Ok((0, length.or(self.expected_bytes)))

@@ -164,8 +164,8 @@ impl Transport {
 
 fn build_client(settings: &TransportSettings) -> Result<Client, ModelError> {
     let invalid = |reason: String| ModelError::InvalidSettings {
-        setting: "TLS (SSL_CERT_FILE, SSL_CERT_DIR)".to_owned(),
-        reason,
+        setting: "SSL_CERT_FILE or SSL_CERT_DIR, or the system's certificates,".to_owned(),
+        reason: format!("{reason} (on Debian, the package ca-certificates brings them)"),
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut tls = rustls::ClientConfig::builder_with_provider(provider)
@@ -173,9 +173,11 @@ fn build_client(settings: &TransportSettings) -> Result<Client, ModelError> {
         .and_then(BuilderVerifierExt::with_platform_verifier)
         .map_err(|error| invalid(error.to_string()))?
         .with_no_client_auth();
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // One stream per connection: HTTP/2 windows would only slow a large file down.
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     let builder = Client::builder()
         .tls_backend_preconfigured(tls)
+        .http1_only()
         .user_agent(concat!("freehold/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)

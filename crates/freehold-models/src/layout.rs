@@ -168,13 +168,26 @@ fn key(subject: &str) -> String {
     Sha256Digest::of(subject.as_bytes()).to_string()[..32].to_owned()
 }
 
+/// Temporary files and directories that get the permissions of ordinary ones (less the
+/// umask), because they are renamed to what other users of the store may have to read.
+pub(crate) fn temporary_builder(mode: u32) -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".new-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(fs::Permissions::from_mode(mode));
+    }
+    #[cfg(not(unix))]
+    let _ = mode;
+    builder
+}
+
 /// Replaces `path` by `content`: the old or the new text is there at every moment.
 pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), ModelError> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let written = (|| {
-        let mut file = tempfile::Builder::new()
-            .prefix(".new-")
-            .tempfile_in(directory)?;
+        let mut file = temporary_builder(0o666).tempfile_in(directory)?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)?;

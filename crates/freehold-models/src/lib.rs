@@ -59,7 +59,7 @@ pub use report::{
     PullOptions, PullReport, PullStatus, RemoveReport, VerifiedModel, VerifyReport,
 };
 pub use settings::{
-    Credentials, Limits, Pause, PythonIndex, RetrySettings, RuntimePause, StoreSettings,
-    TransportSettings,
+    Credentials, IndexProblem, Limits, Pause, PythonIndex, RetrySettings, RuntimePause,
+    StoreSettings, TransportSettings,
 };
 pub use store::Store;

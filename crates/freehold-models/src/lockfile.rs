@@ -53,7 +53,6 @@ pub struct InstalledModel {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub licence: Option<Licence>,
     /// Its files; the first is the one to load.
-    #[serde(rename = "file")]
     pub files: Vec<InstalledFile>,
 }
 

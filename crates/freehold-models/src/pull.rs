@@ -12,7 +12,7 @@ use crate::digest::Sha256Digest;
 use crate::download::Context;
 use crate::error::ModelError;
 use crate::fetch::{FetchedFile, Place, Wanted, discard_all};
-use crate::layout::{Layout, move_into_place};
+use crate::layout::{Layout, move_into_place, temporary_builder};
 use crate::lockfile::{InstalledFile, InstalledModel, LockFile, Trust};
 use crate::name::ModelName;
 use crate::progress::Progress;
@@ -359,9 +359,7 @@ fn link_set(layout: &Layout, model: &InstalledModel) -> Result<(), ModelError> {
         .parent()
         .map_or_else(PathBuf::new, Path::to_path_buf);
     let linked = (|| {
-        let fresh = tempfile::Builder::new()
-            .prefix(".new-")
-            .tempdir_in(&parent)?;
+        let fresh = temporary_builder(0o777).tempdir_in(&parent)?;
         for file in &model.files {
             link(&layout.blob(file.sha256), &fresh.path().join(&file.name))?;
         }

@@ -48,6 +48,18 @@ pub struct PythonIndex {
     pub base: Url,
     /// Credentials from the address, never sent to another host.
     pub credentials: Option<Credentials>,
+    /// Why the configured index cannot be used; told when a pull needs it, because pip's
+    /// configuration must not stand in the way of everything else.
+    pub problem: Option<IndexProblem>,
+}
+
+/// A configured index that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IndexProblem {
+    /// The variable, or the file and key.
+    pub setting: String,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// What proves to one host who is asking.
@@ -193,7 +205,13 @@ impl StoreSettings {
         }
         settings.hub_token = hub_token(variable);
         if let Some((setting, address)) = pip::index_address(variable) {
-            settings.index = PythonIndex::parse(&setting, &address)?;
+            match PythonIndex::parse(&setting, &address) {
+                Ok(index) => settings.index = index,
+                Err(error) => {
+                    let reason = error.to_string();
+                    settings.index.problem = Some(IndexProblem { setting, reason });
+                }
+            }
         }
         Ok(settings)
     }
@@ -206,7 +224,11 @@ impl PythonIndex {
     /// `InvalidSettings`, naming `setting`, when it is not an http or https address.
     pub fn parse(setting: &str, address: &str) -> Result<Self, ModelError> {
         let (base, credentials) = base_url(setting, address)?;
-        Ok(Self { base, credentials })
+        Ok(Self {
+            base,
+            credentials,
+            problem: None,
+        })
     }
 }
 

@@ -110,15 +110,17 @@ fn the_token_comes_from_variable_or_login_file() {
 #[test]
 fn an_unusable_address_names_its_variable() {
     let home = tempfile::tempdir().unwrap();
-    for (name, value) in [
-        ("HF_ENDPOINT", "huggingface.co"),
-        ("PIP_INDEX_URL", "ftp://x.example/"),
-        ("HF_ENDPOINT", "file:///x"),
-    ] {
-        let map = variables(home.path(), &[(name, value)]);
+    for value in ["huggingface.co", "file:///x", "ftp://x.example/"] {
+        let map = variables(home.path(), &[("HF_ENDPOINT", value)]);
         let error = StoreSettings::from_variables(&|key| map.get(key).cloned()).unwrap_err();
-        assert!(error.to_string().contains(name), "{error}");
+        assert!(error.to_string().contains("HF_ENDPOINT"), "{error}");
     }
+    // pip's own setting stands in the way of package pulls only.
+    let settings = load(&variables(
+        home.path(),
+        &[("PIP_INDEX_URL", "file:///wheels")],
+    ));
+    assert_eq!(settings.index.problem.unwrap().setting, "PIP_INDEX_URL");
 }
 
 #[test]

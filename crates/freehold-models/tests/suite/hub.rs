@@ -606,12 +606,36 @@ async fn two_pulls_of_one_model_fetch_it_once() {
     statuses.sort();
     assert_eq!(statuses, ["AlreadyPresent", "Pulled"]);
     assert_eq!(hub.storage.seen().len(), 1);
-    let waited = fixture
-        .events()
-        .into_iter()
-        .chain(other.events())
-        .any(|event| matches!(event, ProgressEvent::Waiting { .. }));
-    assert!(waited);
+}
+
+#[tokio::test]
+async fn a_pull_waits_for_a_running_pull_and_continues_it_when_that_ends() {
+    let (hub, mut fixture, content) = published().await;
+    hub.storage.fail([Fault::Stall(120_000)]);
+    let start = |fixture: &Fixture| {
+        let (store, events) = (fixture.store(), Arc::clone(&fixture.events));
+        let reference = REFERENCE.parse().unwrap();
+        tokio::spawn(async move { store.pull(&reference, PullOptions::default(), events).await })
+    };
+    let running = start(&fixture);
+    while !matches!(
+        fixture.incoming.recv().await.unwrap(),
+        ProgressEvent::Advanced {
+            received_bytes: 120_000,
+            ..
+        }
+    ) {}
+    let mut other = Fixture {
+        settings: fixture.settings.clone(),
+        ..Fixture::new()
+    };
+    let waiting = start(&other);
+    let first = other.incoming.recv().await.unwrap();
+    assert!(matches!(first, ProgressEvent::Waiting { .. }), "{first:?}");
+    running.abort();
+    let report = waiting.await.unwrap().unwrap();
+    assert_eq!(report.transferred_bytes, LENGTH as u64 - 120_000);
+    assert_eq!(std::fs::read(&report.path).unwrap(), content);
 }
 
 #[tokio::test]

