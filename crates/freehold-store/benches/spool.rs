@@ -1,1 +1,101 @@
-fn main() {}
+//! What one request pays for its record, and what the drainer pays behind it.
+//!
+//! `cargo bench -p freehold-store`
+
+#[expect(dead_code, reason = "the benchmarks need a part of what tests share")]
+#[path = "../tests/store/common.rs"]
+mod common;
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use common::{BASE, outcome};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use freehold_ports::{Accounts, Ledger};
+use freehold_store::{KeySettings, SqliteLedger, StaticAccounts, StoreSettings};
+use freehold_types::Outcome;
+
+/// A ledger whose database is away, so that the drainer does not compete for the processor.
+fn spool_only(dir: &std::path::Path) -> SqliteLedger {
+    let mut settings = StoreSettings::new(dir);
+    settings.spool.limit_bytes = 32 << 30;
+    settings.retry = (Duration::from_secs(3_600), Duration::from_secs(3_600));
+    std::fs::create_dir(&settings.database).expect("an empty directory");
+    SqliteLedger::open(settings).expect("opens")
+}
+
+fn record(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("record");
+    group.throughput(Throughput::Elements(1));
+    let whole = outcome(BASE);
+    let bare = Outcome {
+        decision: None,
+        ..outcome(BASE)
+    };
+    for (name, outcome) in [("with decision", whole), ("without decision", bare)] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let ledger = spool_only(dir.path());
+        let bytes = serde_json::to_vec(&outcome).expect("serialises").len();
+        group.bench_function(format!("{name}, {bytes} bytes"), |bencher| {
+            bencher.iter(|| ledger.record(black_box(&outcome)).expect("kept"));
+        });
+    }
+    group.bench_function("serialise only", |bencher| {
+        let outcome = outcome(BASE);
+        let mut buffer = Vec::with_capacity(8_192);
+        bencher.iter(|| {
+            buffer.clear();
+            serde_json::to_writer(&mut buffer, black_box(&outcome)).expect("serialises");
+        });
+    });
+    group.finish();
+}
+
+fn drain(criterion: &mut Criterion) {
+    const RECORDS: u64 = 10_000;
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let mut group = criterion.benchmark_group("drain");
+    group.throughput(Throughput::Elements(RECORDS));
+    group.sample_size(10);
+    group.bench_function(format!("record and drain {RECORDS}"), |bencher| {
+        bencher.iter_custom(|rounds| {
+            let mut took = Duration::ZERO;
+            for _ in 0..rounds {
+                let dir = tempfile::tempdir().expect("a directory");
+                let ledger = SqliteLedger::open(StoreSettings::new(dir.path())).expect("opens");
+                let outcomes: Vec<_> = (0..RECORDS).map(|i| outcome(BASE + i)).collect();
+                let begin = Instant::now();
+                for outcome in &outcomes {
+                    ledger.record(outcome).expect("kept");
+                }
+                let flushed = runtime.block_on(ledger.flush(Duration::from_secs(60)));
+                took += begin.elapsed();
+                flushed.expect("drained");
+            }
+            took
+        });
+    });
+    group.finish();
+}
+
+fn authenticate(criterion: &mut Criterion) {
+    let keys = (0..1_000).map(|i| KeySettings {
+        name: format!("key-{i}").into(),
+        secret: format!("fh-0123456789abcdef0123456789abcdef-{i}").into(),
+        sensitivity: None,
+        routes: Vec::new(),
+        constraint: freehold_policy::Constraint::default(),
+        flow: None,
+    });
+    let accounts = StaticAccounts::new(keys).expect("keys");
+    criterion.bench_function("authenticate among 1000 keys", |bencher| {
+        bencher.iter_batched(
+            || "fh-0123456789abcdef0123456789abcdef-500",
+            |key| accounts.authenticate(Some(black_box(key))).expect("known"),
+            BatchSize::SmallInput,
+        );
+    });
+}
+
+criterion_group!(benches, record, drain, authenticate);
+criterion_main!(benches);

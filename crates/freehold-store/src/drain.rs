@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use freehold_types::Outcome;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
@@ -378,7 +377,7 @@ fn decode(record: RawRecord<'_>) -> Result<Entry, String> {
         ));
     }
     let detail = std::str::from_utf8(record.payload).map_err(|error| error.to_string())?;
-    let outcome: Outcome = serde_json::from_str(detail).map_err(|error| error.to_string())?;
+    let outcome = crate::record::parse(record.payload).map_err(|error| error.to_string())?;
     Ok(Entry {
         outcome,
         detail: detail.to_owned(),

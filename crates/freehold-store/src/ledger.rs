@@ -4,18 +4,18 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use freehold_ports::{Ledger, LedgerError};
-use freehold_types::{Decision, Outcome};
+use freehold_types::Outcome;
 use serde::Serialize;
 
 use crate::drain::{DrainHandle, Order, Pace, spawn};
 use crate::reader::Reader;
-use crate::spool::frame;
+use crate::record::encode;
 use crate::spool::{Spool, SpoolStatus};
 use crate::sqlite::SqliteConnector;
 use crate::{StoreError, StoreSettings};
 
-/// A larger record is kept without its decision: what a bill needs is small.
-const RECORD_BYTES_MAX: usize = 1 << 20;
+/// A thread keeps a buffer of at most this size between records, in bytes.
+const BUFFER_BYTES_MAX: usize = 256 << 10;
 
 /// How the ledger is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -156,7 +156,7 @@ impl Ledger for SqliteLedger {
         BUFFER.with_borrow_mut(|buffer| {
             encode(outcome, buffer)?;
             let kept = self.spool.append(buffer);
-            if buffer.capacity() > RECORD_BYTES_MAX / 4 {
+            if buffer.capacity() > BUFFER_BYTES_MAX {
                 *buffer = Vec::new();
             }
             kept
@@ -166,42 +166,4 @@ impl Ledger for SqliteLedger {
     fn ready(&self) -> Result<(), LedgerError> {
         self.spool.ready()
     }
-}
-
-/// Writes the outcome's frame into `buffer`, replacing what was there.
-pub(crate) fn encode(outcome: &Outcome, buffer: &mut Vec<u8>) -> Result<(), LedgerError> {
-    let readable = outcome.decision.as_ref().is_none_or(is_finite);
-    if readable {
-        serialise(outcome, buffer)?;
-        if buffer.len() <= RECORD_BYTES_MAX {
-            return Ok(());
-        }
-    }
-    tracing::warn!(
-        id = %outcome.id,
-        bytes = buffer.len(),
-        "an outcome's decision is too large or holds a number that is none; it is kept without it",
-    );
-    let bare = Outcome {
-        decision: None,
-        ..outcome.clone()
-    };
-    serialise(&bare, buffer)
-}
-
-fn serialise(outcome: &Outcome, buffer: &mut Vec<u8>) -> Result<(), LedgerError> {
-    buffer.clear();
-    let start = frame::begin(buffer);
-    serde_json::to_writer(&mut *buffer, outcome)
-        .map_err(|error| LedgerError::Io(format!("the outcome cannot be serialised: {error}")))?;
-    frame::finish(buffer, start, frame::VERSION_JSON)
-        .ok_or_else(|| LedgerError::Io("the outcome is too large for the ledger".to_owned()))
-}
-
-/// JSON has no word for NaN and infinity: a record with one could not be read back.
-fn is_finite(decision: &Decision) -> bool {
-    let scores = decision.candidates.iter().filter_map(|c| c.score);
-    decision.difficulty.is_finite()
-        && decision.features.values().all(|value| value.is_finite())
-        && scores.into_iter().all(f64::is_finite)
 }

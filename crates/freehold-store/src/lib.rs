@@ -20,6 +20,7 @@ mod memory;
 mod names;
 mod query;
 mod reader;
+mod record;
 mod rollup;
 mod settings;
 mod spool;

@@ -13,6 +13,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use crate::StoreError;
 use crate::home::Cursor;
 use crate::query::{Edges, Range, RecentQuery, Sums, UsageQuery, UsageReport};
+use crate::record;
 use crate::rollup::{HOUR_MS, Rollup, add_outcome, hour_of};
 use crate::spool::frame::VERSION_JSON;
 use crate::spool::{Segment, read_batch, segment};
@@ -44,7 +45,7 @@ impl Reader {
     /// When the database or the spool cannot be read.
     pub async fn usage(&self, query: &UsageQuery) -> Result<UsageReport, StoreError> {
         let range = effective_range(query);
-        let (mut waiting, mut connection) = self
+        let (waiting, mut connection) = self
             .read_waiting(move |waiting, mut outcome| {
                 if range.holds(outcome.started_unix_ms) {
                     // The larger part of an outcome, and of no use here.
@@ -53,10 +54,14 @@ impl Reader {
                 }
             })
             .await?;
+        let mut seen = HashSet::new();
         let mut sums = Sums::default();
         if let Some(connection) = connection.as_mut() {
             let mut snapshot = connection.begin().await?;
-            forget_known(&mut snapshot, &mut waiting).await?;
+            for some in waiting.chunks(256) {
+                let ids = some.iter().map(|outcome: &Outcome| outcome.id);
+                seen.extend(select::known_ids(&mut snapshot, ids).await?);
+            }
             let parts = split(range, query.edges);
             if let Some(whole_hours) = parts.whole_hours {
                 select::sums(&mut snapshot, query, whole_hours, &mut sums).await?;
@@ -71,7 +76,8 @@ impl Reader {
             }
         }
         let mut rollup = Rollup::default();
-        for outcome in &waiting {
+        // What the database has is counted there; what the spool has twice counts once.
+        for outcome in waiting.iter().filter(|outcome| seen.insert(outcome.id)) {
             add_outcome(&mut rollup, outcome);
         }
         sums.add_rollup(query, &rollup);
@@ -175,19 +181,6 @@ fn newest(outcomes: &mut Vec<Outcome>, limit: usize) {
     outcomes.truncate(limit);
 }
 
-/// Drops what the database has, and what the spool has twice.
-async fn forget_known(
-    connection: &mut SqliteConnection,
-    waiting: &mut Vec<Outcome>,
-) -> Result<(), StoreError> {
-    let mut known = HashSet::new();
-    for some in waiting.chunks(256) {
-        known.extend(select::known_ids(connection, some.iter().map(|o| o.id)).await?);
-    }
-    waiting.retain(|outcome| known.insert(outcome.id));
-    Ok(())
-}
-
 fn read_spool(
     dir: &Path,
     drained: &[Cursor],
@@ -223,7 +216,7 @@ fn read_segment(segment: &Segment, mut from: u64, take: &mut dyn FnMut(Outcome))
     while from < segment.end {
         let batch = read_batch(segment, from, 1_000)?;
         for record in batch.records().filter(|r| r.version == VERSION_JSON) {
-            if let Ok(outcome) = serde_json::from_slice(record.payload) {
+            if let Ok(outcome) = record::parse(record.payload) {
                 take(outcome);
             }
         }
@@ -260,9 +253,10 @@ fn split(range: Range, edges: Edges) -> Parts {
         .unwrap_or_default();
     let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
     // Nothing was admitted in the future: the hour that is under way need not be cut.
-    let until = range
-        .until
-        .filter(|until| *until < now || edges == Edges::WholeHours);
+    let until = range.until.map(|until| match edges {
+        Edges::Exact if until >= now => ceil_hour(until),
+        _ => until,
+    });
     split_at_hours(Range { until, ..range })
 }
 

@@ -249,3 +249,6 @@ fn remove(path: &PathBuf) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

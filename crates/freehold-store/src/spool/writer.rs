@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -106,14 +106,10 @@ impl Writer {
         if self.active.as_ref().is_some_and(full) {
             self.close_active();
         }
-        let written = match self.write(frame) {
-            Err(error) if is_no_space(&error) && self.reserve.release() => {
-                tracing::error!(%error, "the disk is full; the ledger uses the space it held back");
-                self.write(frame)
-            }
-            other => other,
-        };
-        if let Err(error) = written {
+        if let Err(error) = self
+            .write(frame)
+            .or_else(|error| self.write_again(frame, error))
+        {
             self.set_trouble("cannot write to the spool", &error);
             return Err(LedgerError::Io(error.to_string()));
         }
@@ -146,15 +142,29 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
-                if let Err(repair) = active.repair() {
-                    // Nobody writes behind bytes that cannot be removed: the next record begins a
-                    // new segment, and this one is read up to its last whole record.
+                if let Err(repair) = active.file.set_len(active.end) {
+                    // Harmless, as nobody writes behind it: this segment is read up to its last
+                    // whole record.
                     tracing::error!(%repair, segment = %active.id, "half a record cannot be cut off");
-                    self.close_active();
                 }
+                // Whatever is wrong with this file, the next record does not depend on it.
+                self.close_active();
                 Err(error)
             }
         }
+    }
+
+    /// Once more, in a new segment, with the space held back if it is space that is missing.
+    fn write_again(&mut self, frame: &[u8], error: io::Error) -> io::Result<()> {
+        if is_no_space(&error) {
+            if !self.reserve.release() {
+                return Err(error);
+            }
+            tracing::error!(%error, "the disk is full; the ledger uses the space it held back");
+        } else {
+            tracing::warn!(%error, "a segment of the spool cannot be written; trying a new one");
+        }
+        self.write(frame)
     }
 
     fn create(&mut self) -> io::Result<Active> {
@@ -311,14 +321,6 @@ impl Writer {
             trouble: self.trouble.as_ref().map(|trouble| trouble.message.clone()),
             ..SpoolStatus::default()
         }
-    }
-}
-
-impl Active {
-    /// Removes what a failed write left behind the last whole record.
-    fn repair(&mut self) -> io::Result<()> {
-        self.file.set_len(self.end)?;
-        (&*self.file).seek(SeekFrom::Start(self.end)).map(|_| ())
     }
 }
 

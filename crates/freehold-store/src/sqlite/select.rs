@@ -10,6 +10,7 @@ use crate::StoreError;
 use crate::latency::Latency;
 use crate::names;
 use crate::query::{GroupBy, Range, RecentQuery, Sums, UsageQuery, day_text, hour_text, model_of};
+use crate::record;
 use crate::rollup::Measures;
 
 /// True when the schema is there.
@@ -220,5 +221,5 @@ pub(crate) async fn each_between(
 }
 
 fn parse(detail: &str) -> Result<Outcome, StoreError> {
-    serde_json::from_str(detail).map_err(|source| StoreError::Unreadable { source })
+    record::parse(detail.as_bytes()).map_err(|source| StoreError::Unreadable { source })
 }

@@ -5,14 +5,17 @@ use std::time::Duration;
 
 use freehold_ports::Ledger;
 use freehold_store::{SqliteLedger, StoreSettings};
-use freehold_types::outcome::{CandidateRecord, Cost, CostBasis, ErrorSummary, Timing};
+use freehold_types::decision::{
+    Availability, CandidateInput, CandidateRecord, Decision, Features, Objective, RouterInputs,
+};
+use freehold_types::outcome::{Cost, CostBasis, ErrorSummary, Timing};
 use freehold_types::{
-    AttemptRecord, Decision, Dialect, ErrorKind, ErrorSource, NanoUsd, Outcome, OutcomeStatus,
+    AttemptRecord, Capability, Dialect, ErrorKind, ErrorSource, NanoUsd, Outcome, OutcomeStatus,
     Perimeter, RequestId, Sensitivity, Usage, UsageBasis,
 };
 
-/// 2026-11-21T04:00:00Z.
-pub(crate) const BASE: u64 = 1_795_233_600_000;
+/// 2025-11-21T04:00:00Z.
+pub(crate) const BASE: u64 = 1_763_697_600_000;
 /// Far more than anything here takes; only a broken test meets it.
 pub(crate) const BOUND: Duration = Duration::from_secs(60);
 
@@ -94,19 +97,9 @@ pub(crate) fn attempt(
 }
 
 pub(crate) fn decision() -> Decision {
-    let features = [
-        ("chars", 512.0),
-        ("turns", 3.0),
-        ("code", 0.25),
-        ("third", 1.0 / 3.0),
-    ];
     Decision {
-        objective: "cheapest".to_owned(),
+        objective: Objective::Cheapest,
         difficulty: 0.1 + 0.2,
-        features: features
-            .map(|(name, value)| (name.to_owned(), value))
-            .into(),
-        permit: vec!["internal by the default".to_owned()],
         candidates: vec![
             CandidateRecord {
                 deployment: "embedded/smol".into(),
@@ -121,7 +114,33 @@ pub(crate) fn decision() -> Decision {
                 reason: "outside".to_owned(),
             },
         ],
-        inputs: serde_json::json!({ "weights": { "cost": 0.7 }, "health": [1, 2, 3] }),
+        inputs: RouterInputs {
+            version: 1,
+            route: "auto".to_owned(),
+            objective: Objective::Cheapest,
+            weights: None,
+            quality_margin: 1.0 / 3.0,
+            max_attempts: 3,
+            features: Features {
+                prompt_tokens: 120,
+                turns: 3,
+                ..Features::default()
+            },
+            needs: vec![Capability::Chat],
+            permit: vec!["internal by the default".to_owned()],
+            candidates: vec![CandidateInput {
+                deployment: "embedded/smol".into(),
+                denied: None,
+                lacks: None,
+                window_tokens: Some(8_192),
+                quality: 0.3,
+                cost: Some(NanoUsd::from_nanos(1_500)),
+                first_token_ms: 80,
+                tokens_per_second: 41.7,
+                in_flight: 0,
+                availability: Availability::Up,
+            }],
+        },
     }
 }
 
@@ -160,9 +179,9 @@ pub(crate) async fn rows_in(database: &Path) -> i64 {
     let options = sqlx::sqlite::SqliteConnectOptions::new()
         .filename(database)
         .read_only(true);
-    let mut connection = options.connect().await.unwrap();
+    let mut connection = options.connect().await.expect("the database is there");
     sqlx::query_scalar("SELECT count(*) FROM outcomes")
         .fetch_one(&mut connection)
         .await
-        .unwrap()
+        .expect("the table is there")
 }

@@ -1,11 +1,9 @@
 //! Record, drain, ask.
 
-use crate::common::{BASE, BOUND, attempt, outcome, record_many, rows_in, settings, unknown_route};
+use crate::common::{BASE, BOUND, outcome, record_many, rows_in, settings};
 use freehold_ports::Ledger;
-use freehold_store::{Edges, Filters, GroupBy, Reader, RecentQuery, SqliteLedger, UsageQuery};
-use freehold_types::{NanoUsd, Outcome, OutcomeStatus, Perimeter, RequestId, Usage, UsageBasis};
-
-const HOUR: u64 = 3_600_000;
+use freehold_store::{Reader, RecentQuery, SqliteLedger};
+use freehold_types::RequestId;
 
 #[tokio::test]
 async fn what_is_recorded_comes_back_whole() {

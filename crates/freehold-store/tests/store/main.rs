@@ -1,4 +1,11 @@
 //! The store from outside: what is recorded is kept, once, and comes back, whatever happens.
 
+#![expect(clippy::unwrap_used, reason = "tests may panic, their helpers too")]
+
 mod common;
+mod crash;
+mod disk;
+mod golden;
 mod ledger;
+mod outage;
+mod usage;

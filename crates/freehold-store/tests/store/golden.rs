@@ -1,0 +1,74 @@
+//! Records of earlier versions stay readable. `format-1.spool` was written by another program
+//! from the description of the format, and is never written again.
+
+use std::fs;
+
+use freehold_store::{GroupBy, Reader, SqliteLedger, UsageQuery};
+use freehold_types::{NanoUsd, OutcomeStatus, UsageBasis};
+
+use crate::common::{BOUND, rows_in, settings};
+
+const FORMAT_1: &[u8] = include_bytes!("../golden/format-1.spool");
+
+#[tokio::test]
+async fn records_of_format_1_are_readable() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path());
+    fs::create_dir_all(&settings.spool.dir).unwrap();
+    let segment = "019aa4a37c007a1b8c2d3e4f50617283-0000000001.spool";
+    fs::write(settings.spool.dir.join(segment), FORMAT_1).unwrap();
+
+    let reader = Reader::open(&settings.database, &settings.spool.dir);
+    let waiting = reader.usage(&UsageQuery::default()).await.unwrap();
+    let ledger = SqliteLedger::open(settings.clone()).unwrap();
+    ledger.flush(BOUND).await.unwrap();
+    assert_eq!(rows_in(&settings.database).await, 3);
+    assert_eq!(ledger.status().spool.quarantined, 0);
+    assert!(
+        !settings.spool.dir.join(segment).exists(),
+        "drained, so deleted"
+    );
+
+    let get = async |last: char| {
+        let id = format!("req_019aa4a37c007a1b8c2d00000000000{last}");
+        reader.outcome(id.parse().unwrap()).await.unwrap().unwrap()
+    };
+    let served = get('1').await;
+    assert_eq!(served.cost, Some(NanoUsd::from_nanos(2_400)));
+    assert_eq!(served.usage.input_tokens, 220);
+    assert_eq!(served.usage.basis, UsageBasis::Estimated);
+    assert_eq!(served.attempts.len(), 2);
+    assert_eq!(
+        served.attempts[0].error.as_ref().unwrap().upstream_status,
+        Some(504)
+    );
+    assert_eq!(served.timing.first_token_us, Some(9_000));
+    let refused = get('2').await;
+    assert_eq!(
+        (refused.status, refused.http_status),
+        (OutcomeStatus::Refused, 404)
+    );
+    // Its decision is of a router that is no more; everything that a bill needs is there.
+    let cancelled = get('3').await;
+    assert_eq!(
+        (cancelled.status, cancelled.cost),
+        (OutcomeStatus::Cancelled, None)
+    );
+    assert_eq!(cancelled.usage.output_tokens, 3);
+    assert_eq!(cancelled.decision, None);
+
+    let query = UsageQuery {
+        group_by: vec![GroupBy::Deployment],
+        ..UsageQuery::default()
+    };
+    let report = reader.usage(&query).await.unwrap();
+    let costs: Vec<_> = report
+        .rows
+        .iter()
+        .map(|row| row.totals.cost_nano_usd.nanos())
+        .collect();
+    assert_eq!(costs, [1_500, 900, 0]);
+    assert_eq!(report.totals.unknown_cost_requests, 1);
+    assert_eq!(report.totals, waiting.totals);
+    ledger.shutdown(BOUND).await.unwrap();
+}
