@@ -293,6 +293,9 @@ fn split_part(part: Part, logprobs: &mut Option<Vec<TokenLogprob>>) -> (PartKind
     }
 }
 
+/// Where an unknown part's input grows until it is whole.
+const PARTIAL_INPUT: &str = "partial_input";
+
 /// Adds events up, one at a time.
 #[derive(Debug, Default)]
 pub struct ResponseBuilder {
@@ -321,7 +324,7 @@ impl ResponseBuilder {
                 part,
                 delta,
             } => self.grow_part(choice, part, delta),
-            Event::PartEnd { .. } => {}
+            Event::PartEnd { choice, part } => self.end_part(choice, part),
             Event::Finish {
                 choice,
                 reason,
@@ -398,6 +401,19 @@ impl ResponseBuilder {
         };
     }
 
+    /// Puts the whole input of a vendor's own tool call in its place.
+    fn end_part(&mut self, choice: u32, part: u32) {
+        if let Part::Unknown {
+            value: Value::Object(map),
+            ..
+        } = self.part(choice, part)
+            && let Some(Value::String(text)) = map.remove(PARTIAL_INPUT)
+            && let Ok(input) = serde_json::from_str(&text)
+        {
+            map.insert("input".to_owned(), input);
+        }
+    }
+
     fn grow_part(&mut self, choice: u32, part: u32, delta: Delta) {
         let delta = match delta {
             Delta::Text { text, logprobs } => {
@@ -418,6 +434,24 @@ impl ResponseBuilder {
             }
             (Part::ToolCall { arguments, .. }, Delta::Arguments(more)) => {
                 arguments.push_str(&more);
+            }
+            // A vendor's own tool call: its input comes as JSON text, like a tool call's.
+            (Part::Unknown { value, .. }, Delta::Arguments(more)) => {
+                if let Some(Value::String(text)) = value.get_mut(PARTIAL_INPUT) {
+                    text.push_str(&more);
+                } else if let Value::Object(map) = value {
+                    map.insert(PARTIAL_INPUT.to_owned(), Value::String(more));
+                }
+            }
+            (Part::Text { extra, .. }, Delta::Unknown { mut value, .. }) => {
+                // Citations come one at a time.
+                if let Some(citation) = value.get_mut("citation").map(Value::take)
+                    && let Value::Array(citations) = extra
+                        .entry("citations")
+                        .or_insert_with(|| Value::Array(Vec::new()))
+                {
+                    citations.push(citation);
+                }
             }
             // A delta that does not fit its part: only the raw passthrough can carry it.
             (_, _) => {}
@@ -468,6 +502,50 @@ mod tests {
             Response::from_events(response.clone().into_events()),
             response
         );
+    }
+
+    #[test]
+    fn a_vendors_own_tool_call_and_citations_add_up() {
+        let dialect = Dialect::AnthropicMessages;
+        let delta = |part, delta| Event::PartDelta {
+            choice: 0,
+            part,
+            delta,
+        };
+        let start = |part, kind| Event::PartStart {
+            choice: 0,
+            part,
+            kind,
+        };
+        let end = |part| Event::PartEnd { choice: 0, part };
+        let value = serde_json::json!({"type": "server_tool_use", "input": {}});
+        let citation = serde_json::json!({"type": "citations_delta", "citation": {"url": "u"}});
+        let response = Response::from_events([
+            start(0, PartKind::Unknown { dialect, value }),
+            delta(0, Delta::Arguments("{\"q\":".into())),
+            delta(0, Delta::Arguments("1}".into())),
+            end(0),
+            start(1, PartKind::Text),
+            delta(
+                1,
+                Delta::Unknown {
+                    dialect,
+                    value: citation,
+                },
+            ),
+            end(1),
+        ]);
+        let Part::Unknown { value, .. } = &response.choices[0].parts[0] else {
+            panic!("{response:?}");
+        };
+        assert_eq!(
+            *value,
+            serde_json::json!({"type": "server_tool_use", "input": {"q": 1}})
+        );
+        let Part::Text { extra, .. } = &response.choices[0].parts[1] else {
+            panic!("{response:?}");
+        };
+        assert_eq!(extra["citations"], serde_json::json!([{"url": "u"}]));
     }
 
     #[test]

@@ -69,8 +69,8 @@ impl Places {
         let earlier = message.parts.get(..index).unwrap_or_default();
         let count = |is: fn(&Part) -> bool| earlier.iter().filter(|part| is(part)).count();
         match message.parts.get(index) {
-            Some(Part::ToolCall { .. }) => {
-                let calls = count(|part| matches!(part, Part::ToolCall { .. }));
+            Some(part) if is_call(part) => {
+                let calls = count(is_call);
                 call(&path.key("tool_calls").index(calls))
             }
             Some(Part::Thinking { .. } | Part::RedactedThinking { .. }) => {
@@ -83,5 +83,18 @@ impl Places {
                 call(&path.key("content").index(index - thoughts))
             }
         }
+    }
+}
+
+/// True for what OpenAI writes into `tool_calls`; a custom tool's call has a type that no content
+/// part has.
+pub(crate) fn is_call(part: &Part) -> bool {
+    match part {
+        Part::ToolCall { .. } => true,
+        Part::Unknown {
+            dialect: Dialect::OpenaiChat,
+            value,
+        } => value.get("type").is_some_and(|kind| kind == "custom"),
+        _ => false,
     }
 }

@@ -1,5 +1,6 @@
 //! Error bodies of the dialects, both ways.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,9 +33,14 @@ fn speaks(client: Dialect, upstream: Dialect) -> bool {
     anthropic(client) == anthropic(upstream)
 }
 
+/// True for a body that reads as an error and repeats no key.
 fn is_error_body(body: &[u8]) -> bool {
-    let value: Result<Value, _> = serde_json::from_slice(body);
-    value.is_ok_and(|value| value.get("error").is_some_and(Value::is_object))
+    let Ok(text) = std::str::from_utf8(body) else {
+        return false;
+    };
+    let value: Result<Value, _> = serde_json::from_str(text);
+    let is_error = value.is_ok_and(|value| value.get("error").is_some_and(Value::is_object));
+    is_error && matches!(without_keys(text), Cow::Borrowed(_))
 }
 
 pub(crate) fn error_value(
@@ -360,16 +366,39 @@ fn message(kind: ErrorKind, status: u16, said: &Said) -> String {
     }
 }
 
-/// Blots out words that look like API keys.
-fn without_keys(text: &str) -> String {
-    let is_key = |word: &str| {
-        let word = word.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
-        let prefixes = ["sk-", "sk_", "gsk_", "hf_", "xai-", "AIza"];
-        word.len() >= 8 && prefixes.iter().any(|prefix| word.starts_with(prefix))
-    };
-    text.split_inclusive(char::is_whitespace)
-        .map(|word| if is_key(word) { "[redacted] " } else { word })
-        .collect::<String>()
-        .trim_end()
-        .to_owned()
+/// Blots out what looks like an API key, or follows `Bearer`. Borrowed when there was none.
+fn without_keys(text: &str) -> Cow<'_, str> {
+    const PREFIXES: [&str; 7] = ["sk-", "sk_", "gsk_", "hf_", "xai-", "AIza", "key-"];
+    const KEY_BYTES_MIN: usize = 12;
+    let is_key_byte = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~+/=*".contains(&byte);
+    let bytes = text.as_bytes();
+    let mut cleaned = String::new();
+    let mut done = 0;
+    let mut at = 0;
+    let mut after_bearer = false;
+    while at < bytes.len() {
+        let length = bytes[at..]
+            .iter()
+            .take_while(|byte| is_key_byte(**byte))
+            .count();
+        if length == 0 {
+            at += 1;
+            continue;
+        }
+        // Key bytes are ASCII, so both ends are character boundaries.
+        let word = &text[at..at + length];
+        let is_key = PREFIXES.iter().any(|prefix| word.starts_with(prefix));
+        if (is_key || after_bearer) && length >= KEY_BYTES_MIN {
+            cleaned.push_str(&text[done..at]);
+            cleaned.push_str("[redacted]");
+            done = at + length;
+        }
+        after_bearer = word.eq_ignore_ascii_case("bearer");
+        at += length;
+    }
+    if done == 0 {
+        return Cow::Borrowed(text);
+    }
+    cleaned.push_str(&text[done..]);
+    Cow::Owned(cleaned)
 }

@@ -148,6 +148,7 @@ fn openai_part_fate(key: &str, _: &Value) -> Fate {
 /// One plain text as a string; anything else as an array of blocks.
 fn as_content(mut blocks: Vec<Value>) -> Value {
     match blocks.as_mut_slice() {
+        [] => Value::String(String::new()),
         [Value::Object(block)] if block.len() == 2 && block.contains_key("text") => {
             block.get_mut("text").map(Value::take).unwrap_or_default()
         }

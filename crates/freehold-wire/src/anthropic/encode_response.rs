@@ -2,7 +2,7 @@
 
 use freehold_types::answer::Choice;
 use freehold_types::request::{Extra, Part};
-use freehold_types::{Dialect, FinishReason, Response, Usage};
+use freehold_types::{Dialect, FinishReason, Response};
 use serde_json::{Map, Value, json};
 
 use super::stop::stop_reason;
@@ -34,7 +34,7 @@ pub(crate) fn encode_response(response: &Response, context: &AnswerContext) -> V
         "stop_sequence".to_owned(),
         shown_stop_sequence(finish, choice.stop_sequence.as_deref()).into(),
     );
-    let usage = response.usage.unwrap_or_else(Usage::default);
+    let usage = response.usage.unwrap_or_default();
     body.insert("usage".to_owned(), encode_usage(&usage));
     for (key, value) in &response.extra {
         body.entry(key).or_insert_with(|| value.clone());

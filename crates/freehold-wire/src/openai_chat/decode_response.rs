@@ -46,6 +46,7 @@ pub(crate) fn decode_envelope(
 /// Takes the fields around the choices.
 pub(crate) fn decode_head(map: &mut Map<String, Value>) -> Response {
     map.shift_remove("object");
+    map.retain(|_, value| !value.is_null());
     let usage = map.shift_remove("usage").and_then(|usage| {
         serde_json::from_value::<Option<WireUsage>>(usage)
             .ok()

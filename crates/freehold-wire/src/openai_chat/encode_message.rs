@@ -5,7 +5,7 @@ use freehold_types::request::{Extra, MediaSource, Message, Part, Request, Role};
 use freehold_types::{Dialect, Error};
 use serde_json::{Map, Value, json};
 
-use crate::body::{Places, put};
+use crate::body::{Places, is_call, put};
 use crate::fields::Path;
 use crate::media;
 use crate::options::{Quirks, ReasoningField};
@@ -94,13 +94,7 @@ impl Encoder<'_> {
             self.places.part(path, message, index, |at| {
                 match part {
                     Part::ToolCall { .. } => calls.push(self.call(part, at)?),
-                    // A custom tool's call; content parts have other types.
-                    Part::Unknown { dialect, value }
-                        if *dialect == DIALECT
-                            && value.get("type").is_some_and(|t| t == "custom") =>
-                    {
-                        calls.push(value.clone());
-                    }
+                    Part::Unknown { value, .. } if is_call(part) => calls.push(value.clone()),
                     Part::Thinking { .. } | Part::RedactedThinking { .. } => {
                         thoughts.push((part, at.to_string()));
                     }
@@ -115,8 +109,10 @@ impl Encoder<'_> {
             [Value::Object(part)] => part.get("refusal").cloned(),
             _ => None,
         };
-        let calls_only = content.is_empty() && !calls.is_empty();
-        let content = (refusal.is_none() && !calls_only).then(|| as_content(content));
+        // Without content of its own the field is `null`; another dialect's empty turn becomes an
+        // empty text, because `null` alone is refused.
+        let nothing = content.is_empty() && (self.translation.same || !calls.is_empty());
+        let content = (refusal.is_none() && !nothing).then(|| as_content(content));
         put(&mut fields, "refusal", refusal);
         if !calls.is_empty() {
             fields.insert("tool_calls".to_owned(), calls.into());

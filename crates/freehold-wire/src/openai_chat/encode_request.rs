@@ -316,8 +316,8 @@ fn put_reasoning(
     // A budget of thinking tokens is a finer word for the same wish. Without either, a model that
     // may think (`adaptive`) or need not (`disabled`) does here what it does by default.
     let from_budget = reasoning.budget_tokens.map(|budget| match budget {
-        ..=2_048 => "low",
-        ..=12_288 => "medium",
+        0..=2_048 => "low",
+        2_049..=12_288 => "medium",
         _ => "high",
     });
     let effort = reasoning.effort.as_deref().or(from_budget);
