@@ -1,0 +1,59 @@
+//! Keeps the turns of a conversation on one of several equal deployments, for its prompt cache.
+
+use freehold_types::{Message, Part, Request, Role};
+
+/// How much of a text takes part: enough to tell conversations apart.
+const LOOKED_AT_BYTES: usize = 512;
+
+/// The bucket of a conversation: the same for all its turns, because they all begin alike.
+///
+/// Sixteen bits spread load well and tell nothing about the text.
+pub(crate) fn bucket(request: &Request) -> u64 {
+    let mut hash = Fnv::default();
+    hash.text(request.user.as_deref().unwrap_or_default());
+    let is_standing = |message: &&Message| matches!(message.role, Role::System | Role::Developer);
+    let standing = request.messages.iter().find(is_standing);
+    let first = request.messages.iter().find(|m| m.role == Role::User);
+    for message in standing.into_iter().chain(first) {
+        for part in &message.parts {
+            if let Part::Text { text, .. } = part {
+                hash.text(text);
+            }
+        }
+    }
+    let folded = hash.0 ^ (hash.0 >> 32);
+    (folded ^ (folded >> 16)) & 0xffff
+}
+
+/// How much a deployment draws a bucket; the highest wins (rendezvous hashing).
+pub(crate) fn draw(bucket: u64, deployment: &str) -> u64 {
+    let mut hash = Fnv::default();
+    hash.bytes(&bucket.to_le_bytes());
+    hash.bytes(deployment.as_bytes());
+    // FNV's last bytes hardly reach the high bits that decide the comparison.
+    let mixed = (hash.0 ^ (hash.0 >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    mixed ^ (mixed >> 33)
+}
+
+/// FNV-1a: the same in every release and on every machine, unlike the standard library's hasher.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv {
+    fn text(&mut self, text: &str) {
+        let bytes = text.as_bytes();
+        self.bytes(&bytes[..bytes.len().min(LOOKED_AT_BYTES)]);
+        self.bytes(&[0xff]);
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+}
