@@ -14,6 +14,7 @@ use nix::sys::{
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
+    sync::Notify,
     time::Instant,
 };
 
@@ -31,6 +32,8 @@ struct Run {
     load: Load,
     recorder: Shared,
     pool: RefCell<Pool>,
+    /// Told when a request finds nothing more to do.
+    idle: Notify,
 }
 
 #[derive(Default)]
@@ -38,6 +41,8 @@ struct Pool {
     /// The most recently used is last, and used first: few connections stay hot, as in real clients.
     idle: Vec<Connection>,
     open: usize,
+    /// Connections that serve requests now.
+    busy: usize,
     /// Intended starts of requests that have no connection yet.
     backlog: VecDeque<Instant>,
 }
@@ -51,6 +56,7 @@ pub(crate) async fn run(load: Load, rate: f64) -> anyhow::Result<Report> {
         load,
         recorder: Rc::clone(&recorder),
         pool: RefCell::default(),
+        idle: Notify::new(),
     });
     let schedule = schedule(Rc::clone(&run), ticks);
     let mut report = measure(&recorder, server, schedule).await?;
@@ -68,10 +74,17 @@ async fn schedule(run: Rc<Run>, mut ticks: Ticks) {
         for index in 0..count {
             let intended = first + ticks.interval * u32::try_from(index).unwrap_or(u32::MAX);
             if !run.recorder.borrow_mut().may_start() {
-                return;
+                return drain(&run).await;
             }
             start(&run, intended);
         }
+    }
+}
+
+/// Waits until everything that was started has ended.
+async fn drain(run: &Run) {
+    while run.pool.borrow().busy > 0 {
+        run.idle.notified().await;
     }
 }
 
@@ -87,6 +100,7 @@ fn start(run: &Rc<Run>, intended: Instant) {
         return;
     }
     pool.open += usize::from(idle.is_none());
+    pool.busy += 1;
     drop(pool);
     tokio::task::spawn_local(serve(Rc::clone(run), idle, intended));
 }
@@ -116,6 +130,8 @@ async fn serve(run: Rc<Run>, mut connection: Option<Connection>, mut intended: I
                     Some(open) => pool.idle.push(open),
                     None => pool.open -= 1,
                 }
+                pool.busy -= 1;
+                run.idle.notify_one();
                 return;
             }
         }
