@@ -340,7 +340,7 @@ impl ModelError {
                 "The model is not loaded. Run `freehold models pull {name}` to fetch the pinned file again."
             ),
             Self::NameTaken { name, .. } => format!(
-                "Choose another name with `--name`, or run `freehold models remove {name}` first."
+                "Choose another name with `--name`, or replace the model with `--update`."
             ),
             Self::PinChanged { name, .. } => format!(
                 "Nothing was replaced. If you trust the new file, run `freehold models pull {name} --update`."

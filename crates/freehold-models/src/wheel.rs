@@ -32,8 +32,8 @@ pub(crate) fn joined_size(parts: &[Part]) -> Result<u64, ModelError> {
 
 /// Writes the members one after the other to `target`; digest and size of the result.
 ///
-/// What is written never exceeds the size that [`joined_size`] announced, however the
-/// compressed data is made. `None` when cancelled.
+/// However the compressed data is made, no more than one byte beyond the size that
+/// [`joined_size`] announced is written. `None` when cancelled.
 pub(crate) fn join(
     parts: &[Part],
     target: &Path,
@@ -63,15 +63,15 @@ pub(crate) fn join(
                 break;
             }
             written += count as u64;
-            if written > declared {
-                return Err(damaged(part, "a member unpacks to more than it declares"));
-            }
             output.write_all(&block[..count]).map_err(write_error)?;
             hasher.update(&block[..count]);
             on_bytes(total + written);
         }
         if written != declared {
-            return Err(damaged(part, "a member unpacks to less than it declares"));
+            return Err(damaged(
+                part,
+                "a member unpacks to another size than it declares",
+            ));
         }
         total += written;
     }
