@@ -339,9 +339,7 @@ impl ModelError {
             Self::Tampered { name, .. } => format!(
                 "The model is not loaded. Run `freehold models pull {name}` to fetch the pinned file again."
             ),
-            Self::NameTaken { name, .. } => format!(
-                "Choose another name with `--name`, or replace the model with `--update`."
-            ),
+            Self::NameTaken { .. } => "Choose another name with `--name`, or replace the model with `--update`.".to_owned(),
             Self::PinChanged { name, .. } => format!(
                 "Nothing was replaced. If you trust the new file, run `freehold models pull {name} --update`."
             ),
