@@ -116,9 +116,9 @@ impl Answer {
                 frame.events.truncate(end + 1);
                 self.ended = true;
             }
-            if self.source.scrubber.occurs_in(&frame.raw) {
+            if let Err(error) = exchange::check_bytes(&self.source.scrubber, &frame.raw) {
                 self.ended = false;
-                self.fail(self.source.scrubber.leak());
+                self.fail(error);
                 return;
             }
             if frame.hidden {

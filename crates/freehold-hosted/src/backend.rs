@@ -218,9 +218,7 @@ impl HostedBackend {
         self.form(response.headers(), Form::Whole)?;
         let limit = self.limits.response_bytes;
         let body = exchange::read_whole(&self.id, response.body_mut(), &deadlines, limit).await?;
-        if self.scrubber.occurs_in(&body) {
-            return Err(self.scrubber.leak());
-        }
+        exchange::check_bytes(&self.scrubber, &body)?;
         Ok(body)
     }
 
@@ -233,9 +231,7 @@ impl HostedBackend {
     ) -> Result<Chunk, Error> {
         let limit = self.limits.response_bytes;
         let body = exchange::read_whole(&self.id, response.body_mut(), deadlines, limit).await?;
-        if self.scrubber.occurs_in(&body) {
-            return Err(self.scrubber.leak());
-        }
+        exchange::check_bytes(&self.scrubber, &body)?;
         let answer = freehold_wire::decode_response(dialect, &body)
             .map_err(|error| self.scrubber.scrub(error))?;
         Ok(Chunk {

@@ -12,6 +12,7 @@ use hyper_util::client::legacy::connect::capture_connection;
 use tokio::time::{Instant, timeout_at};
 
 use crate::connection::HttpClient;
+use crate::secret::Scrubber;
 
 /// The moments by which things must have happened.
 #[derive(Clone, Copy, Debug)]
@@ -153,6 +154,18 @@ pub(crate) async fn read_whole(
     })
 }
 
+/// Checks bytes that clients will see: they must be text, and not hold our key. A decoder may skip
+/// what it does not know, so it vouches for neither.
+pub(crate) fn check_bytes(scrubber: &Scrubber, bytes: &[u8]) -> Result<(), Error> {
+    if scrubber.occurs_in(bytes) {
+        return Err(scrubber.leak());
+    }
+    std::str::from_utf8(bytes).map(|_| ()).map_err(|_| {
+        let message = "the upstream's answer cannot be read: it is no UTF-8";
+        Error::new(ErrorKind::BadUpstream, message)
+    })
+}
+
 /// An answer that exceeds its bound.
 pub(crate) fn too_long(backend: &BackendId, limit_bytes: usize) -> Error {
     let message = format!("`{backend}` sent an answer of more than {limit_bytes} bytes");
@@ -194,16 +207,16 @@ fn connect_failure(error: &(dyn std::error::Error + 'static)) -> (&'static str, 
         if error.to_string() == "dns error" {
             return ("its name does not resolve", "dns_failure");
         }
-        if let Some(error) = error.downcast_ref::<std::io::Error>() {
-            let inner = error.get_ref();
-            if inner.is_some_and(|inner| inner.is::<rustls::Error>()) {
-                return ("the TLS handshake failed", "tls_failure");
-            }
-            if error.kind() == std::io::ErrorKind::ConnectionRefused {
-                return ("it refused the connection", "connection_refused");
-            }
+        let io = error.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused) {
+            return ("it refused the connection", "connection_refused");
         }
-        next = error.source();
+        // The error that an I/O error wraps is not its source, but stands in its place.
+        let wrapped = io.and_then(std::io::Error::get_ref);
+        next = match wrapped {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
     }
     ("no connection could be made", "connect_failure")
 }

@@ -1,5 +1,7 @@
 //! The adapter against an upstream that misbehaves on command.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may panic too")]
+
 mod canned;
 mod connections;
 mod counting;
