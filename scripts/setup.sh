@@ -28,8 +28,6 @@ TABLE
         compgen -G '/usr/lib/*/libclang*.so*' >/dev/null || printf 'libclang-dev\n'
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || printf 'ca-certificates\n'
     if [[ $purpose == test ]]; then
-        command -v node >/dev/null || printf 'nodejs\n'
-        command -v npm >/dev/null || printf 'npm\n'
         python3 -c 'import ensurepip, venv' 2>/dev/null || printf 'python3-venv\n'
     fi
 }
@@ -83,17 +81,36 @@ HELP
 
 # Prebuilt tools from the package index; where none fits this machine, cargo builds the same versions.
 install_tools() {
-    if [[ -e .venv/tools.txt ]] && cmp -s scripts/tools.txt .venv/tools.txt; then
+    local wanted=(scripts/tools.txt)
+    if ! node_is_recent; then
+        wanted+=(scripts/node.txt)
+    fi
+    # What was installed is noted last, so that an interrupted run starts over.
+    if cmp -s <(cat "${wanted[@]}") .venv/installed.txt; then
         echo "up to date"
         return
     fi
     python3 -m venv .venv
-    if ! .venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: \
-        --require-hashes -r scripts/tools.txt; then
+    if ! install_wheels scripts/tools.txt; then
         echo "no prebuilt tools for this machine: building them"
         build_tools
     fi
-    cp scripts/tools.txt .venv/tools.txt
+    if [[ ${wanted[*]} == *node.txt* ]]; then
+        install_wheels scripts/node.txt
+    fi
+    cat "${wanted[@]}" >.venv/installed.txt
+}
+
+install_wheels() {
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary=:all: --require-hashes -r "$1"
+}
+
+# Whether the machine's own Node.js is one that the clients in conformance/ support.
+node_is_recent() {
+    local path
+    # Not the one in .venv, which this script puts there itself.
+    path=$(PATH=${PATH#"$root/.venv/bin:"} type -P node npm | head -n1) || return 1
+    [[ $("$path" --version) =~ ^v([0-9]+) ]] && ((BASH_REMATCH[1] >= 22))
 }
 
 build_tools() {
