@@ -7,6 +7,9 @@ cd "$root"
 # Pinned tools first, then rustup's toolchain, which a non-login shell does not have on its path.
 export PATH="$root/.venv/bin:${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
+# Where cargo puts what it builds.
+target=${CARGO_TARGET_DIR:-$root/target}
+
 # Where `step` keeps its timings, so that a caller of several scripts can print them all at the end.
 timings=${FREEHOLD_TIMINGS:-}
 

@@ -5,7 +5,7 @@ source "$(dirname "$0")/steps.sh"
 
 printf '\n'
 shopt -s nullglob
-logs=(target/test-logs/*.log)
+logs=("$target"/test-logs/*.log)
 # Colour codes and carriage returns would hide the numbers.
 sed -e 's/\x1b\[[0-9;]*m//g' -e 's/\r//g' "${logs[@]:-/dev/null}" | awk '
     function number_before(word, line) {

@@ -6,12 +6,11 @@ source "$(dirname "$0")/steps.sh"
 
 # The same choice of packages and features everywhere, so that dependencies are compiled once.
 without_engine=(--workspace --exclude freehold-llama --no-default-features --locked)
-with_engine=(--release --locked --package freehold --package freehold-llama)
 profile=default
 if [[ -n ${CI:-} ]]; then
     profile=ci
 fi
-logs=target/test-logs
+logs=$target/test-logs
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto}
 
 # Keeps what a step prints, for the tally at the end.
@@ -22,8 +21,8 @@ logged() {
 }
 
 conformance() {
-    FREEHOLD_BIN=$root/target/release/freehold \
-        FREEHOLD_FAKE_UPSTREAM=$root/target/release/freehold-fake-upstream \
+    FREEHOLD_BIN=$target/release/freehold \
+        FREEHOLD_FAKE_UPSTREAM=$target/debug/freehold-fake-upstream \
         bash conformance/run
 }
 
@@ -32,12 +31,11 @@ rm -rf "$logs"
 mkdir -p "$logs"
 step "Tests without the engine" logged rooms cargo nextest run --profile "$profile" "${without_engine[@]}"
 step "Examples in the documentation" logged doc cargo test --quiet --doc "${without_engine[@]}"
-step "Build the gateway and the fake upstream for release" \
-    cargo build "${with_engine[@]}" --package freehold-testkit --bins
-step "Default model" target/release/freehold models pull smollm2-135m-instruct
-FREEHOLD_TEST_MODEL=$(target/release/freehold models path smollm2-135m-instruct)
+step "Build the gateway for release, as make serve does" cargo build --release --locked --package freehold
+step "Default model" "$target"/release/freehold models pull smollm2-135m-instruct
+FREEHOLD_TEST_MODEL=$("$target"/release/freehold models path smollm2-135m-instruct)
 export FREEHOLD_TEST_MODEL
-step "Tests of the engine and the gateway with it" \
-    logged engine cargo nextest run --profile "$profile" "${with_engine[@]}"
+step "Tests of the engine" \
+    logged engine cargo nextest run --profile "$profile" --release --locked --package freehold-llama
 step "Conformance: real clients" logged conformance conformance
 bash scripts/tally.sh
