@@ -151,7 +151,13 @@ impl HostedBackend {
         let mut refusal = None;
         for (dialect, uri) in candidates {
             match freehold_wire::encode_request(*dialect, &call.request, &options) {
-                Ok(encoded) => return Ok((*dialect, uri, encoded)),
+                Ok(encoded) => {
+                    if !encoded.left_out.is_empty() {
+                        let fields = encoded.left_out.len();
+                        tracing::debug!(backend = %self.id, request = %call.id, fields, "hints left out");
+                    }
+                    return Ok((*dialect, uri, encoded));
+                }
                 Err(error) => refusal = refusal.or(Some(error)),
             }
         }

@@ -263,6 +263,12 @@ impl Catalogue {
     pub fn parse(yaml: &str) -> Result<Self, CatalogueError> {
         let catalogue: Self = serde_saphyr::from_str(yaml)
             .map_err(|error| CatalogueError::Unreadable(error.to_string()))?;
+        let believed = |family: &Family| (0.0..=1.0).contains(&family.quality);
+        if let Some(family) = catalogue.families.iter().find(|family| !believed(family)) {
+            let parts = family.contains.join(" ");
+            let reason = format!("the family `{parts}` has a quality that is not between 0 and 1");
+            return Err(CatalogueError::Unreadable(reason));
+        }
         let mut ids = BTreeSet::new();
         for row in &catalogue.rows {
             if !ids.insert(row.id.as_str()) {

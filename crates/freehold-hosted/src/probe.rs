@@ -58,7 +58,8 @@ impl HostedBackend {
     }
 
     async fn list(&self) -> Result<Vec<ListedModel>, Error> {
-        let listing = self.ask_json(&self.endpoints.listing).await?;
+        let listing = self.ask_json(&self.endpoints.listing).await;
+        let listing = listing.map_err(|error| self.hint(error))?;
         let form = &self.row.listing;
         let Some(models) = listing.pointer(&form.models).and_then(Value::as_array) else {
             let message = format!("`{}` does not list its models as expected", self.id);
@@ -76,6 +77,18 @@ impl HostedBackend {
             })
         });
         Ok(listed.take(MODELS_MAX).collect())
+    }
+
+    /// A missing path is mostly a base URL without its version.
+    fn hint(&self, mut error: Error) -> Error {
+        if error.upstream_status == Some(404) {
+            let path = self.endpoints.listing.path();
+            error.message = format!(
+                "`{}` has nothing at {path}; its base URL may lack or repeat the version, like {}",
+                self.id, self.row.base_url
+            );
+        }
+        error
     }
 
     /// The window that all models of a server share. That a server does not tell it is no failure.

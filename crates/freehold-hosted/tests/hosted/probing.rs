@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use freehold_hosted::{Catalogue, HostedBackend};
+use freehold_hosted::HostedBackend;
 use freehold_ports::Backend as _;
 use freehold_types::{Capability, Dialect, ErrorKind, Perimeter, PriceBasis};
 
 use crate::canned::{Canned, json};
-use crate::support::{Bench, settings};
+use crate::support::{Bench, catalogue, settings};
 
 #[tokio::test]
 async fn a_probe_names_the_models() {
@@ -60,10 +60,7 @@ async fn discovered(
     let answers = answers.into_iter().map(|(path, body)| (path, json(body)));
     let server = Canned::start(answers, None).await;
     let backend = HostedBackend::new(settings(row, &server.url())).unwrap();
-    backend
-        .discover(&Catalogue::builtin().unwrap())
-        .await
-        .unwrap()
+    backend.discover(catalogue()).await.unwrap()
 }
 
 #[tokio::test]
@@ -132,4 +129,14 @@ async fn a_listing_of_another_shape_is_a_bad_upstream() {
         let error = backend.probe().await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::BadUpstream, "{body}");
     }
+}
+
+#[tokio::test]
+async fn a_base_url_without_its_version_is_hinted_at() {
+    let server = Canned::start([("/v1/models", json("{}"))], None).await;
+    let url = format!("http://{}", server.authority);
+    let backend = HostedBackend::new(settings("vllm", &url)).unwrap();
+    let error = backend.probe().await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::NotFound);
+    assert!(error.message.contains("version"), "{}", error.message);
 }

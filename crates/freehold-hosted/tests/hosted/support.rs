@@ -1,6 +1,6 @@
 //! What every test needs: a fake upstream, a backend that points at it, and permitted calls.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,8 +58,14 @@ impl Bench {
     }
 }
 
+/// The built-in catalogue, read once.
+pub(crate) fn catalogue() -> &'static Catalogue {
+    static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| Catalogue::builtin().unwrap());
+    &CATALOGUE
+}
+
 pub(crate) fn row(id: &str) -> Row {
-    Catalogue::builtin().unwrap().row(id).unwrap().clone()
+    catalogue().row(id).unwrap().clone()
 }
 
 pub(crate) fn settings(row_id: &str, base_url: &str) -> Settings {
@@ -70,8 +76,7 @@ pub(crate) fn settings(row_id: &str, base_url: &str) -> Settings {
 
 /// A permitted call of any model on a backend.
 pub(crate) fn call(backend: &HostedBackend, model: &str, dialect: Dialect, body: Value) -> Call {
-    let catalogue = Catalogue::builtin().unwrap();
-    let deployment = catalogue.deployment(backend.row(), backend.id(), backend.site(), model);
+    let deployment = catalogue().deployment(backend.row(), backend.id(), backend.site(), model);
     call_deployment(deployment, dialect, body)
 }
 
