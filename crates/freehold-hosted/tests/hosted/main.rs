@@ -1,6 +1,6 @@
 //! The adapter against an upstream that misbehaves on command.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of tests may panic too")]
+#![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
 
 mod canned;
 mod connections;
