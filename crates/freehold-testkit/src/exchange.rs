@@ -13,6 +13,7 @@ use hyper::{
     Request, Response,
     body::{Frame, Incoming},
     header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER},
+    http::request::Parts,
 };
 use serde_json::{Value, json};
 
@@ -49,37 +50,7 @@ pub(crate) async fn respond(
     }
     let surface = Surface::at(path).filter(|_| head.method == "POST");
     let json = serde_json::from_slice::<Value>(&body);
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-    let guard = shared.begin(RequestRecord {
-        id: 0,
-        method: head.method.to_string(),
-        path: head
-            .uri
-            .path_and_query()
-            .map_or(path, |path| path.as_str())
-            .to_owned(),
-        version: format!("{:?}", head.version),
-        headers: head
-            .headers
-            .iter()
-            .map(|(name, value)| (name.to_string(), text(value)))
-            .collect(),
-        body,
-        surface,
-        model: json
-            .as_ref()
-            .ok()
-            .and_then(|body| body["model"].as_str())
-            .map(str::to_owned),
-        stream: json.as_ref().is_ok_and(|body| body["stream"] == true),
-        status: None,
-        chunks_sent: 0,
-        tokens_sent: 0,
-        bytes_sent: 0,
-        usage: UsageCount::default(),
-        waiting: false,
-        end: RequestEnd::InFlight,
-    });
+    let guard = shared.begin(record(&head, body, surface, json.as_ref().ok()));
     let header = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
     let exchange = Exchange {
         guard,
@@ -121,6 +92,44 @@ pub(crate) async fn respond(
     }
 }
 
+/// What the fake remembers of a request before it answers.
+fn record(
+    head: &Parts,
+    body: Bytes,
+    surface: Option<Surface>,
+    json: Option<&Value>,
+) -> RequestRecord {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    RequestRecord {
+        id: 0,
+        method: head.method.to_string(),
+        path: head
+            .uri
+            .path_and_query()
+            .map_or(head.uri.path(), |path| path.as_str())
+            .to_owned(),
+        version: format!("{:?}", head.version),
+        headers: head
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), text(value)))
+            .collect(),
+        body,
+        surface,
+        model: json
+            .and_then(|body| body["model"].as_str())
+            .map(str::to_owned),
+        stream: json.is_some_and(|body| body["stream"] == true),
+        status: None,
+        chunks_sent: 0,
+        tokens_sent: 0,
+        bytes_sent: 0,
+        usage: UsageCount::default(),
+        waiting: false,
+        end: RequestEnd::InFlight,
+    }
+}
+
 /// One request on its way to a response.
 struct Exchange {
     guard: RecordGuard,
@@ -131,7 +140,7 @@ struct Exchange {
 
 impl Exchange {
     /// `GET /v1/models` and `/health`; 404 for the rest.
-    fn other(mut self, head: &hyper::http::request::Parts, shared: &Shared) -> Response<Body> {
+    fn other(mut self, head: &Parts, shared: &Shared) -> Response<Body> {
         let path = head.uri.path();
         let get = head.method == "GET";
         let id = path.rsplit_once("/models/").map(|(_, id)| id);
