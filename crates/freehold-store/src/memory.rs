@@ -59,3 +59,30 @@ impl Ledger for MemoryLedger {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record;
+
+    #[tokio::test]
+    async fn outcomes_are_kept_until_it_is_told_to_fail() {
+        let golden = include_bytes!("../tests/golden/format-1.spool");
+        let json = &golden[13..];
+        let end = json
+            .windows(4)
+            .position(|four| four == [0xF5, 0xFE, 0xC0, 0xFF]);
+        let outcome = record::parse(&json[..end.unwrap()]).unwrap();
+
+        let ledger = MemoryLedger::new();
+        ledger.record(&outcome).unwrap();
+        assert_eq!(ledger.wait_for(1).await, [outcome.clone()]);
+        ledger.fail_with(Some("the disk is full"));
+        assert!(ledger.ready().is_err());
+        let error = ledger.record(&outcome).unwrap_err();
+        assert!(error.to_string().contains("the disk is full"));
+        ledger.fail_with(None);
+        ledger.ready().unwrap();
+        assert_eq!(ledger.outcomes().len(), 1);
+    }
+}

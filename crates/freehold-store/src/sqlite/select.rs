@@ -1,5 +1,7 @@
 //! Reading: sums from the hourly rows, single outcomes by id and by time.
 
+use std::collections::HashSet;
+
 use freehold_types::{NanoUsd, Outcome, RequestId};
 use futures_util::TryStreamExt;
 use sqlx::sqlite::SqliteRow;
@@ -39,9 +41,10 @@ pub(crate) async fn known_ids(
     }
     builder.push(")");
     let found: Vec<Vec<u8>> = builder.build_query_scalar().fetch_all(connection).await?;
+    let found: HashSet<Vec<u8>> = found.into_iter().collect();
     Ok(ids
         .into_iter()
-        .filter(|id| found.iter().any(|bytes| bytes == id.as_bytes()))
+        .filter(|id| found.contains(id.as_bytes().as_slice()))
         .collect())
 }
 

@@ -2,8 +2,8 @@
 
 use crate::common::{BASE, BOUND, outcome, record_many, rows_in, settings};
 use freehold_ports::Ledger;
-use freehold_store::{Reader, RecentQuery, SqliteLedger};
-use freehold_types::RequestId;
+use freehold_store::{Reader, RecentQuery, SqliteLedger, UsageQuery};
+use freehold_types::{Decision, Outcome, RequestId};
 
 #[tokio::test]
 async fn what_is_recorded_comes_back_whole() {
@@ -58,4 +58,54 @@ async fn an_orderly_end_leaves_an_empty_spool_and_a_whole_database() {
         .unwrap();
     assert_eq!(recent, [late, outcomes[999].clone()]);
     ledger.shutdown(BOUND).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_decision_that_cannot_be_kept_does_not_take_the_bill_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = SqliteLedger::open(settings(dir.path())).unwrap();
+    let with = |change: fn(&mut Decision)| {
+        let mut outcome = outcome(BASE);
+        outcome.decision.as_mut().map(change);
+        outcome
+    };
+    let outcomes = [
+        with(|decision| decision.difficulty = f64::NAN),
+        with(|decision| decision.candidates[0].score = Some(f64::INFINITY)),
+        with(|decision| decision.inputs.candidates[0].tokens_per_second = f64::INFINITY),
+        with(|decision| decision.candidates[0].reason = "x".repeat(2 << 20)),
+    ];
+    for outcome in &outcomes {
+        ledger.record(outcome).unwrap();
+    }
+    ledger.flush(BOUND).await.unwrap();
+    assert_eq!(ledger.status().spool.quarantined, 0);
+    for outcome in outcomes {
+        let found = ledger.reader().outcome(outcome.id).await.unwrap().unwrap();
+        let score = |outcome: &Outcome| outcome.decision.as_ref()?.candidates[0].score;
+        assert!(score(&found).is_none(), "{found:?}");
+        assert_eq!(found.cost, outcome.cost);
+        assert_eq!(found.attempts, outcome.attempts);
+    }
+    ledger.shutdown(BOUND).await.unwrap();
+}
+
+/// Answers are asked for from request handlers.
+#[test]
+fn answers_can_be_awaited_on_any_thread() {
+    fn on_any_thread<T: Send>(_: T) {}
+    let reader = Reader::open("ledger.db", "spool");
+    on_any_thread(reader.usage(&UsageQuery::default()));
+    on_any_thread(reader.outcome(RequestId::at(BASE)));
+    on_any_thread(reader.recent(&RecentQuery::newest(1)));
+}
+
+#[tokio::test]
+async fn what_does_not_exist_yet_is_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let reader = Reader::open(dir.path().join("none.db"), dir.path().join("none"));
+    let report = reader.usage(&UsageQuery::default()).await.unwrap();
+    assert_eq!((report.totals.requests, report.rows.len()), (0, 0));
+    assert_eq!(reader.recent(&RecentQuery::newest(3)).await.unwrap(), []);
+    assert_eq!(reader.outcome(RequestId::at(BASE)).await.unwrap(), None);
 }
