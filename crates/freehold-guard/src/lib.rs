@@ -4,7 +4,18 @@
 //! the text itself. Pure and byte-level; it never calls a model, never decides (that is policy) and
 //! never reports less than it could not finish: an incomplete scan says so, and policy treats it as
 //! `restricted`.
+//!
+//! Looked for: private keys, vendors' API keys and tokens, passwords in URLs, payment cards, IBANs,
+//! US social security numbers next to their name. Each is verified (checksum, alphabet, length,
+//! boundaries), so that code, hashes and ids do not raise alarms.
+//!
+//! Pictures, sounds and documents are not looked into; [`Limits::opaque_is_restricted`] makes a
+//! request that carries them count as incomplete.
 
+mod detect;
 mod finding;
+mod path;
+mod scan;
 
 pub use finding::{Finding, Scan};
+pub use scan::{Limits, scan};

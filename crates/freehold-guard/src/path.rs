@@ -1,0 +1,51 @@
+//! Where in the request a string stands, written down only when something was found there.
+
+use std::fmt::Write;
+
+use crate::detect;
+
+/// One step into the request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step<'a> {
+    /// A field of the canonical request.
+    Field(&'static str),
+    /// A place in a list.
+    Index(usize),
+    /// A key of the client's own JSON.
+    Key(&'a str),
+}
+
+/// Keys longer than this are not written out.
+const KEY_BYTES_MAX: usize = 64;
+
+/// The path in words: `messages[1].content[0].text`.
+///
+/// Keys come from the client and can themselves be what must not be told: those in which something
+/// is found, and long ones, become `*`.
+pub(crate) fn render(steps: &[Step<'_>]) -> String {
+    let mut path = String::new();
+    for step in steps {
+        match step {
+            Step::Index(index) => {
+                // Writing to a string cannot fail.
+                let _ = write!(path, "[{index}]");
+            }
+            Step::Field(name) => push(&mut path, name),
+            Step::Key(key) => push(&mut path, if may_be_told(key) { key } else { "*" }),
+        }
+    }
+    path
+}
+
+fn push(path: &mut String, name: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(name);
+}
+
+fn may_be_told(key: &str) -> bool {
+    let mut clean = key.len() <= KEY_BYTES_MAX;
+    detect::all(key, &mut |_| clean = false);
+    clean
+}

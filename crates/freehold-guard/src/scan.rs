@@ -1,0 +1,388 @@
+//! Walks every string and every key of a request.
+
+use freehold_types::request::{
+    MediaSource, Prompt, Reasoning, ResponseFormat, Sampling, Tool, ToolChoice,
+};
+use freehold_types::{Extra, Message, Part, Request, Sensitivity};
+use serde_json::Value;
+
+use crate::detect::{self, Hit};
+use crate::path::{Step, render};
+use crate::{Finding, Scan};
+
+/// How far a scan goes, and what it makes of what it cannot read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of text in one request; beyond, the scan is incomplete.
+    pub max_bytes: usize,
+    /// Nesting of JSON values and of tool results; beyond, the scan is incomplete.
+    pub max_depth: usize,
+    /// Findings in one request; beyond, the scan is incomplete.
+    pub max_findings: usize,
+    /// Whether pictures, sounds and documents, which nothing here can read, make a scan incomplete.
+    pub opaque_is_restricted: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_bytes: 32 * 1024 * 1024,
+            max_depth: 128,
+            max_findings: 1_024,
+            opaque_is_restricted: false,
+        }
+    }
+}
+
+/// Looks for secrets and identifiers in every string and key of a request. Linear; never panics.
+pub fn scan(request: &Request, limits: &Limits) -> Scan {
+    let mut walk = Walk {
+        limits,
+        left_bytes: limits.max_bytes,
+        steps: Vec::with_capacity(16),
+        scan: Scan::default(),
+    };
+    walk.request(request);
+    walk.scan
+}
+
+struct Walk<'a> {
+    limits: &'a Limits,
+    left_bytes: usize,
+    steps: Vec<Step<'a>>,
+    scan: Scan,
+}
+
+impl<'a> Walk<'a> {
+    fn request(&mut self, request: &'a Request) {
+        self.field("model", |walk| walk.text(&request.model));
+        self.field("messages", |walk| {
+            walk.each(&request.messages, Self::message);
+        });
+        if let Some(prompt) = &request.prompt {
+            self.field("prompt", |walk| walk.prompt(prompt));
+        }
+        self.field("tools", |walk| walk.each(&request.tools, Self::tool));
+        self.field("tool_choice", |walk| match &request.tool_choice {
+            Some(ToolChoice::Function(name)) => walk.text(name),
+            Some(ToolChoice::Unknown { value, .. }) => walk.value(value),
+            Some(ToolChoice::Auto | ToolChoice::None | ToolChoice::Required) | None => {}
+        });
+        self.field("response_format", |walk| {
+            walk.response_format(&request.response_format);
+        });
+        self.sampling(&request.sampling);
+        if let Some(reasoning) = &request.reasoning {
+            self.field("reasoning", |walk| walk.reasoning(reasoning));
+        }
+        self.optional("user", request.user.as_deref());
+        self.field("metadata", |walk| walk.object(&request.metadata));
+        // Unknown top-level fields stand where they stood in the body.
+        self.object(&request.extra);
+    }
+
+    fn message(&mut self, message: &'a Message) {
+        self.optional("name", message.name.as_deref());
+        self.field("content", |walk| walk.each(&message.parts, Self::part));
+        self.object(&message.extra);
+    }
+
+    fn part(&mut self, part: &'a Part) {
+        if self.too_deep() {
+            return;
+        }
+        match part {
+            Part::Text { text, extra } => {
+                self.field("text", |walk| walk.text(text));
+                self.object(extra);
+            }
+            Part::Image {
+                source,
+                detail,
+                extra,
+            } => {
+                self.media(source);
+                self.optional("detail", detail.as_deref());
+                self.object(extra);
+            }
+            Part::Audio { source, extra } => {
+                self.media(source);
+                self.object(extra);
+            }
+            Part::File {
+                source,
+                name,
+                extra,
+            } => {
+                self.media(source);
+                self.optional("name", name.as_deref());
+                self.object(extra);
+            }
+            Part::ToolCall {
+                id,
+                name,
+                arguments,
+                extra,
+            } => {
+                self.field("id", |walk| walk.text(id));
+                self.field("name", |walk| walk.text(name));
+                self.field("arguments", |walk| walk.json_text(arguments));
+                self.object(extra);
+            }
+            Part::ToolResult {
+                call_id,
+                parts,
+                extra,
+                is_error: _,
+            } => {
+                self.field("tool_call_id", |walk| walk.text(call_id));
+                self.field("content", |walk| walk.each(parts, Self::part));
+                self.object(extra);
+            }
+            Part::Thinking {
+                text,
+                signature,
+                extra,
+            } => {
+                self.field("thinking", |walk| walk.text(text));
+                self.optional("signature", signature.as_deref());
+                self.object(extra);
+            }
+            Part::RedactedThinking { data } => self.field("data", |walk| walk.text(data)),
+            Part::Refusal { text } => self.field("refusal", |walk| walk.text(text)),
+            Part::Unknown { value, .. } => self.value(value),
+        }
+    }
+
+    fn media(&mut self, source: &'a MediaSource) {
+        self.field("source", |walk| match source {
+            MediaSource::Url(url) => walk.url(url),
+            MediaSource::Base64 { media_type, data } => {
+                walk.field("media_type", |walk| walk.text(media_type));
+                walk.field("data", |walk| walk.base64(data));
+            }
+            MediaSource::FileId(id) => {
+                walk.opaque();
+                walk.text(id);
+            }
+            MediaSource::Text(text) => walk.text(text),
+        });
+    }
+
+    fn url(&mut self, url: &'a str) {
+        self.opaque();
+        match url
+            .strip_prefix("data:")
+            .and_then(|rest| rest.split_once(','))
+        {
+            Some((head, data)) => {
+                self.text(head);
+                self.base64(data);
+            }
+            None => self.text(url),
+        }
+    }
+
+    /// Encoded bytes cannot be read; what only pretends to be encoded is read as text.
+    fn base64(&mut self, data: &'a str) {
+        self.opaque();
+        let is_encoded = |byte: u8| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'\r' | b'\n')
+        };
+        if !data.bytes().all(is_encoded) {
+            self.text(data);
+        }
+    }
+
+    fn prompt(&mut self, prompt: &'a Prompt) {
+        match prompt {
+            Prompt::Text(text) => self.text(text),
+            Prompt::Texts(texts) => self.each(texts, |walk, text| walk.text(text)),
+            // Token ids are the text in a form that nothing here can read.
+            Prompt::Tokens(_) | Prompt::TokenLists(_) => self.opaque(),
+        }
+    }
+
+    fn tool(&mut self, tool: &'a Tool) {
+        match tool {
+            Tool::Function {
+                name,
+                description,
+                parameters,
+                strict: _,
+                extra,
+            } => {
+                self.field("name", |walk| walk.text(name));
+                self.optional("description", description.as_deref());
+                if let Some(schema) = parameters {
+                    self.field("parameters", |walk| walk.value(schema));
+                }
+                self.object(extra);
+            }
+            Tool::Unknown { value, .. } => self.value(value),
+        }
+    }
+
+    fn response_format(&mut self, format: &'a ResponseFormat) {
+        if let ResponseFormat::JsonSchema {
+            name,
+            description,
+            schema,
+            strict: _,
+        } = format
+        {
+            self.field("name", |walk| walk.text(name));
+            self.optional("description", description.as_deref());
+            self.field("schema", |walk| walk.value(schema));
+        }
+    }
+
+    fn sampling(&mut self, sampling: &'a Sampling) {
+        self.field("stop", |walk| {
+            walk.each(&sampling.stop, |walk, text| walk.text(text));
+        });
+        if let Some(bias) = &sampling.logit_bias {
+            self.field("logit_bias", |walk| walk.object(bias));
+        }
+    }
+
+    fn reasoning(&mut self, reasoning: &'a Reasoning) {
+        self.optional("effort", reasoning.effort.as_deref());
+        self.optional("mode", reasoning.mode.as_deref());
+        self.object(&reasoning.extra);
+    }
+
+    fn value(&mut self, value: &'a Value) {
+        match value {
+            Value::Null | Value::Bool(_) => {}
+            // A card's number is one without quotes, too.
+            Value::Number(number) => self.number(&number.to_string()),
+            Value::String(text) => self.text(text),
+            Value::Array(items) => {
+                if !self.too_deep() {
+                    self.each(items, Self::value);
+                }
+            }
+            Value::Object(fields) => {
+                if !self.too_deep() {
+                    self.object(fields);
+                }
+            }
+        }
+    }
+
+    fn object(&mut self, fields: &'a Extra) {
+        for (key, value) in fields {
+            self.steps.push(Step::Key(key));
+            self.text(key);
+            self.value(value);
+            self.steps.pop();
+        }
+    }
+
+    fn number(&mut self, digits: &str) {
+        // No identifier is shorter.
+        if digits.len() >= 9 && self.spend(digits.len()) {
+            let mut hits = Vec::new();
+            detect::all(digits, &mut |hit| hits.push(hit));
+            hits.into_iter().for_each(|hit| self.found(hit));
+        }
+    }
+
+    /// JSON in a string, as a model wrote it: escapes can hide what the plain bytes do not show.
+    fn json_text(&mut self, json: &'a str) {
+        let before = self.scan.findings.len();
+        self.text(json);
+        if !json.contains('\\') || !self.spend(json.len()) {
+            return;
+        }
+        let plain = detect::unescaped(json);
+        let mut hits = Vec::new();
+        detect::all(&plain, &mut |hit| hits.push(hit));
+        for hit in hits {
+            let known = self.scan.findings[before..].iter();
+            let seen = known.filter(|finding| finding.entity == hit.entity).count();
+            if seen == 0 {
+                // Offsets of the unescaped text mean nothing in this one.
+                let range = 0..json.len();
+                self.found(Hit { range, ..hit });
+            }
+        }
+    }
+
+    fn text(&mut self, text: &'a str) {
+        if text.len() < detect::SHORTEST_BYTES || !self.spend(text.len()) {
+            return;
+        }
+        let mut hits = Vec::new();
+        detect::all(text, &mut |hit| hits.push(hit));
+        hits.into_iter().for_each(|hit| self.found(hit));
+    }
+
+    fn found(&mut self, hit: Hit) {
+        if self.scan.findings.len() >= self.limits.max_findings {
+            self.incomplete("more findings than the limit");
+            return;
+        }
+        self.scan.findings.push(Finding {
+            entity: hit.entity,
+            path: render(&self.steps),
+            range: hit.range,
+            confidence: hit.confidence,
+            sensitivity: Sensitivity::Confidential,
+        });
+    }
+
+    fn optional(&mut self, name: &'static str, text: Option<&'a str>) {
+        if let Some(text) = text {
+            self.field(name, |walk| walk.text(text));
+        }
+    }
+
+    fn field(&mut self, name: &'static str, look: impl FnOnce(&mut Self)) {
+        self.steps.push(Step::Field(name));
+        look(self);
+        self.steps.pop();
+    }
+
+    fn each<T>(&mut self, items: &'a [T], look: impl Fn(&mut Self, &'a T)) {
+        for (index, item) in items.iter().enumerate() {
+            self.steps.push(Step::Index(index));
+            look(self, item);
+            self.steps.pop();
+        }
+    }
+
+    fn opaque(&mut self) {
+        if self.limits.opaque_is_restricted {
+            self.incomplete("a picture, sound, document or token list cannot be read");
+        }
+    }
+
+    /// Two steps per level: a field and an index, or a key.
+    fn too_deep(&mut self) -> bool {
+        let too_deep = self.steps.len() > 2 * self.limits.max_depth;
+        if too_deep {
+            self.incomplete("nested deeper than the limit");
+        }
+        too_deep
+    }
+
+    /// Whether so many more bytes may be looked at.
+    fn spend(&mut self, bytes: usize) -> bool {
+        match self.left_bytes.checked_sub(bytes) {
+            Some(left) => {
+                self.left_bytes = left;
+                true
+            }
+            None => {
+                self.incomplete("longer than the limit");
+                false
+            }
+        }
+    }
+
+    fn incomplete(&mut self, why: &str) {
+        self.scan.incomplete.get_or_insert_with(|| why.to_owned());
+    }
+}
