@@ -46,7 +46,7 @@ impl Shape {
             self.code_bytes += line.len();
             return;
         }
-        let code = self.fenced || looks_like_code(trimmed);
+        let code = self.fenced || looks_like_code(line);
         if code {
             self.code_bytes += line.len();
         }
@@ -124,27 +124,52 @@ impl Shape {
     }
 }
 
+/// Beginnings of statements and comments.
+const STARTS: [&str; 14] = [
+    "#include", "def ", "fn ", "pub ", "class ", "import ", "from ", "return ", "let ", "const ",
+    "var ", "SELECT ", "//", "@",
+];
+/// Beginnings of lines that open a block with a colon.
+const BLOCKS: [&str; 9] = [
+    "for ", "if ", "while ", "def ", "class ", "with ", "else", "try", "except",
+];
+/// Signs that prose does not have.
+const SIGNS: [&str; 9] = ["==", "->", "=>", "::", "();", "!=", "&&", "||", "</"];
+/// A line with more blanks is a sentence that mentions code.
+const CODE_BLANKS_MAX: usize = 10;
+
+/// Whether a line is code by itself. Sentences begin with `from` and `class` too, and mention `a::b`:
+/// something else must back such signs up.
 fn looks_like_code(line: &str) -> bool {
-    const STARTS: [&str; 14] = [
-        "#include", "def ", "fn ", "pub ", "class ", "import ", "from ", "return ", "let ",
-        "const ", "var ", "SELECT ", "//", "@",
-    ];
+    let indented = line.starts_with("  ") || line.starts_with('\t');
+    let line = line.trim();
     let Some(&last) = line.as_bytes().last() else {
         return false;
     };
     if matches!(last, b';' | b'{' | b'}') {
         return true;
     }
-    let signs = || {
-        ["==", "->", "=>", "::", "();", "!=", "&&", "||", "</", " = "]
-            .iter()
-            .filter(|sign| line.contains(**sign))
-            .count()
-    };
-    let begins = STARTS.iter().any(|start| line.starts_with(start));
-    // `from` and `class` begin sentences too: a sign of code must back them up.
-    (begins && (matches!(last, b':' | b')' | b',' | b'(') || line.contains('.') && last != b'.'))
-        || (line.len() < 200 && signs() >= 1 && last != b'.' && last != b'?')
+    let begins = |starts: &[&str]| starts.iter().any(|start| line.starts_with(start));
+    if last == b':' && begins(&BLOCKS) {
+        return true;
+    }
+    let closed = matches!(last, b':' | b')' | b',' | b'(');
+    if begins(&STARTS) && (indented || closed || line.contains('.') && last != b'.') {
+        return true;
+    }
+    let blanks = line.bytes().filter(|byte| *byte == b' ').count();
+    if blanks > CODE_BLANKS_MAX || matches!(last, b'.' | b'?') {
+        return false;
+    }
+    is_assignment(line) || SIGNS.iter().any(|sign| line.contains(sign))
+}
+
+/// `name = ...`, `self.name[0] = ...`, `let name: Type = ...`.
+fn is_assignment(line: &str) -> bool {
+    line.split_once(" = ").is_some_and(|(target, _)| {
+        let is_target = |byte: u8| byte.is_ascii_alphanumeric() || b"_.:[]<> ".contains(&byte);
+        target.bytes().all(is_target) && target.split(' ').count() <= 3
+    })
 }
 
 fn permille(part: usize, whole: usize) -> u64 {
