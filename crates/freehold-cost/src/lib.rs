@@ -1,7 +1,7 @@
 //! What a request cost, rented or owned.
 //!
 //! Input: how a deployment is paid for ([`freehold_types::PriceBasis`]) and the tokens or the time
-//! that a request used. Output: a [`freehold_types::Cost`] in integer nano-USD, or the reason why
+//! that a request used. Output: a [`Cost`](freehold_types::outcome::Cost) in integer nano-USD, or the reason why
 //! nobody can tell. Three parts: [`PriceBook`] (rented by the token), [`OwnedMeter`] (owned by the
 //! hour, idle time included) and [`tokens`] (counts that nobody reported).
 //!
