@@ -1,6 +1,6 @@
 //! Guesses the prompt tokens of a whole request.
 
-use freehold_types::request::{MediaSource, Prompt, Tool};
+use freehold_types::request::{MediaSource, Prompt, ResponseFormat, Tool};
 use freehold_types::{Extra, Message, Part, Request};
 use serde_json::Value;
 
@@ -23,111 +23,146 @@ const MESSAGE_OVERHEAD: u64 = 4;
 const REPLY_OVERHEAD: u64 = 3;
 /// What it adds to a tool's definition, a call or a result.
 const TOOL_OVERHEAD: u64 = 8;
+/// So much text is read in full; of what follows, a part.
+const READ_BYTES: usize = 32 * 1024;
+/// Which part: one byte in so many, in one piece from the middle of each text.
+const SAMPLED_PART: usize = 8;
+/// Shorter texts are always read in full.
+const SAMPLED_FROM_BYTES: usize = 512;
 /// Deeper values are not looked at; the gateway refuses such bodies long before.
 const MAX_DEPTH: u32 = 128;
 
 /// Guesses the prompt tokens of a request: messages with the chat template's overhead, tools,
-/// schemas and media. Linear in the request.
+/// schemas and media. Linear in the request; beyond 32 KiB of text, texts are sampled.
 pub fn estimate_request(request: &Request) -> u64 {
-    let messages: u64 = request.messages.iter().map(message).sum();
-    let tools: u64 = request.tools.iter().map(tool).sum();
-    let format = match &request.response_format {
-        freehold_types::request::ResponseFormat::JsonSchema { schema, .. } => value(schema, 0),
-        _ => 0,
+    let mut reader = Reader {
+        left_bytes: READ_BYTES,
     };
-    let prompt = request.prompt.as_ref().map_or(0, prompt);
+    let messages: u64 = request.messages.iter().map(|m| reader.message(m)).sum();
+    let tools: u64 = request.tools.iter().map(|tool| reader.tool(tool)).sum();
+    let format = match &request.response_format {
+        ResponseFormat::JsonSchema { schema, .. } => reader.value(schema, 0),
+        ResponseFormat::Text | ResponseFormat::JsonObject => 0,
+    };
+    let prompt = request.prompt.as_ref().map_or(0, |p| reader.prompt(p));
     messages + tools + format + prompt + REPLY_OVERHEAD
 }
 
-fn prompt(prompt: &Prompt) -> u64 {
-    match prompt {
-        Prompt::Text(text) => estimate_text(text),
-        Prompt::Texts(texts) => texts.iter().map(|text| estimate_text(text)).sum(),
-        Prompt::Tokens(tokens) => tokens.len() as u64,
-        Prompt::TokenLists(lists) => lists.iter().map(|tokens| tokens.len() as u64).sum(),
-    }
+struct Reader {
+    left_bytes: usize,
 }
 
-fn message(message: &Message) -> u64 {
-    let name = message.name.as_deref().map_or(0, estimate_text);
-    MESSAGE_OVERHEAD + name + parts(&message.parts, 0)
-}
-
-fn parts(list: &[Part], depth: u32) -> u64 {
-    list.iter().map(|each| part(each, depth)).sum()
-}
-
-fn part(part: &Part, depth: u32) -> u64 {
-    match part {
-        Part::Text { text, .. } | Part::Thinking { text, .. } | Part::Refusal { text } => {
-            estimate_text(text)
+impl Reader {
+    fn text(&mut self, text: &str) -> u64 {
+        let length = text.len();
+        let in_full = length <= SAMPLED_FROM_BYTES || length <= self.left_bytes;
+        self.left_bytes = self.left_bytes.saturating_sub(length);
+        if in_full {
+            return estimate_text(text);
         }
-        Part::Image { detail, .. } => match detail.as_deref() {
-            Some("low") => IMAGE_LOW_DETAIL_TOKENS,
-            _ => IMAGE_TOKENS,
-        },
-        Part::Audio { source, .. } => media(source, AUDIO_BASE64_BYTES_PER_TOKEN),
-        Part::File { source, name, .. } => {
-            media(source, FILE_BASE64_BYTES_PER_TOKEN) + name.as_deref().map_or(0, estimate_text)
-        }
-        Part::ToolCall {
-            name, arguments, ..
-        } => TOOL_OVERHEAD + estimate_text(name) + estimate_text(arguments),
-        Part::ToolResult { parts: inner, .. } if depth < MAX_DEPTH => {
-            TOOL_OVERHEAD + parts(inner, depth + 1)
-        }
-        Part::ToolResult { .. } => TOOL_OVERHEAD,
-        // Encrypted text is about four thirds of its base64 in bytes, four bytes a token.
-        Part::RedactedThinking { data } => data.len() as u64 / 5,
-        Part::Unknown { value: unknown, .. } => value(unknown, 0),
+        let sampled = length / SAMPLED_PART;
+        let start = text.floor_char_boundary((length - sampled) / 2);
+        let end = text.floor_char_boundary(start + sampled);
+        let sample = &text[start..end];
+        estimate_text(sample).saturating_mul(length as u64) / sample.len().max(1) as u64
     }
-}
 
-fn media(source: &MediaSource, base64_bytes_per_token: u64) -> u64 {
-    match source {
-        MediaSource::Base64 { data, .. } => (data.len() as u64).div_ceil(base64_bytes_per_token),
-        MediaSource::Text(text) => estimate_text(text),
-        MediaSource::Url(_) | MediaSource::FileId(_) => DISTANT_MEDIA_TOKENS,
+    fn optional(&mut self, text: Option<&str>) -> u64 {
+        text.map_or(0, |text| self.text(text))
     }
-}
 
-fn tool(tool: &Tool) -> u64 {
-    match tool {
-        Tool::Function {
-            name,
-            description,
-            parameters,
-            ..
-        } => {
-            TOOL_OVERHEAD
-                + estimate_text(name)
-                + description.as_deref().map_or(0, estimate_text)
-                + parameters.as_ref().map_or(0, |schema| value(schema, 0))
+    fn prompt(&mut self, prompt: &Prompt) -> u64 {
+        match prompt {
+            Prompt::Text(text) => self.text(text),
+            Prompt::Texts(texts) => texts.iter().map(|text| self.text(text)).sum(),
+            Prompt::Tokens(tokens) => tokens.len() as u64,
+            Prompt::TokenLists(lists) => lists.iter().map(|tokens| tokens.len() as u64).sum(),
         }
-        Tool::Unknown { value: unknown, .. } => TOOL_OVERHEAD + value(unknown, 0),
     }
-}
 
-/// JSON as the model reads it: every key, every text, and the signs between them.
-fn value(json: &Value, depth: u32) -> u64 {
-    match json {
-        Value::Null | Value::Bool(_) => 1,
-        Value::Number(_) => 2,
-        Value::String(text) => 1 + estimate_text(text),
-        Value::Array(items) if depth < MAX_DEPTH => {
-            1 + items
-                .iter()
-                .map(|item| 1 + value(item, depth + 1))
-                .sum::<u64>()
+    fn message(&mut self, message: &Message) -> u64 {
+        let name = self.optional(message.name.as_deref());
+        MESSAGE_OVERHEAD + name + self.parts(&message.parts, 0)
+    }
+
+    fn parts(&mut self, list: &[Part], depth: u32) -> u64 {
+        list.iter().map(|each| self.part(each, depth)).sum()
+    }
+
+    fn part(&mut self, part: &Part, depth: u32) -> u64 {
+        match part {
+            Part::Text { text, .. } | Part::Thinking { text, .. } | Part::Refusal { text } => {
+                self.text(text)
+            }
+            Part::Image { detail, .. } => match detail.as_deref() {
+                Some("low") => IMAGE_LOW_DETAIL_TOKENS,
+                _ => IMAGE_TOKENS,
+            },
+            Part::Audio { source, .. } => self.media(source, AUDIO_BASE64_BYTES_PER_TOKEN),
+            Part::File { source, name, .. } => {
+                self.media(source, FILE_BASE64_BYTES_PER_TOKEN) + self.optional(name.as_deref())
+            }
+            Part::ToolCall {
+                name, arguments, ..
+            } => TOOL_OVERHEAD + self.text(name) + self.text(arguments),
+            Part::ToolResult { parts: inner, .. } if depth < MAX_DEPTH => {
+                TOOL_OVERHEAD + self.parts(inner, depth + 1)
+            }
+            Part::ToolResult { .. } => TOOL_OVERHEAD,
+            // Encrypted text is about four thirds of its base64 in bytes, four bytes a token.
+            Part::RedactedThinking { data } => data.len() as u64 / 5,
+            Part::Unknown { value, .. } => self.value(value, 0),
         }
-        Value::Object(fields) if depth < MAX_DEPTH => 1 + object(fields, depth + 1),
-        Value::Array(_) | Value::Object(_) => 1,
     }
-}
 
-fn object(fields: &Extra, depth: u32) -> u64 {
-    fields
-        .iter()
-        .map(|(key, field)| 2 + estimate_text(key) + value(field, depth))
-        .sum()
+    fn media(&mut self, source: &MediaSource, base64_bytes_per_token: u64) -> u64 {
+        match source {
+            MediaSource::Base64 { data, .. } => {
+                (data.len() as u64).div_ceil(base64_bytes_per_token)
+            }
+            MediaSource::Text(text) => self.text(text),
+            MediaSource::Url(_) | MediaSource::FileId(_) => DISTANT_MEDIA_TOKENS,
+        }
+    }
+
+    fn tool(&mut self, tool: &Tool) -> u64 {
+        match tool {
+            Tool::Function {
+                name,
+                description,
+                parameters,
+                ..
+            } => {
+                TOOL_OVERHEAD
+                    + self.text(name)
+                    + self.optional(description.as_deref())
+                    + parameters
+                        .as_ref()
+                        .map_or(0, |schema| self.value(schema, 0))
+            }
+            Tool::Unknown { value, .. } => TOOL_OVERHEAD + self.value(value, 0),
+        }
+    }
+
+    /// JSON as the model reads it: every key, every text, and the signs between them.
+    fn value(&mut self, json: &Value, depth: u32) -> u64 {
+        match json {
+            Value::Null | Value::Bool(_) => 1,
+            Value::Number(_) => 2,
+            Value::String(text) => 1 + self.text(text),
+            Value::Array(items) if depth < MAX_DEPTH => {
+                let items = items.iter().map(|item| 1 + self.value(item, depth + 1));
+                1 + items.sum::<u64>()
+            }
+            Value::Object(fields) if depth < MAX_DEPTH => 1 + self.object(fields, depth + 1),
+            Value::Array(_) | Value::Object(_) => 1,
+        }
+    }
+
+    fn object(&mut self, fields: &Extra, depth: u32) -> u64 {
+        fields
+            .iter()
+            .map(|(key, field)| 2 + self.text(key) + self.value(field, depth))
+            .sum()
+    }
 }

@@ -187,6 +187,23 @@ fn a_request_counts_everything_the_model_reads() {
 }
 
 #[test]
+fn long_requests_are_sampled_and_stay_close() {
+    let text = format!("{PROSE}{RUST}{PYTHON}").repeat(150);
+    let whole = estimate_text(&text);
+    let asked = request(vec![
+        Message::text(Role::User, text.clone()),
+        Message::text(Role::User, format!("é{text}")),
+    ]);
+    let sampled = estimate_request(&asked);
+    let (low, high) = (2 * whole * 95 / 100, 2 * whole * 105 / 100);
+    assert!(
+        (low..=high).contains(&sampled),
+        "{sampled} for {}",
+        2 * whole
+    );
+}
+
+#[test]
 fn absurdly_nested_values_do_not_overflow_the_stack() {
     let mut part = Part::text("deep");
     for _ in 0..2_000 {
