@@ -6,7 +6,10 @@
 //!   (`cache_control`, `prompt_cache_key`, `detail`): left out, and named in `Encoded::left_out`;
 //! - anything else: [`Error::unsupported`], naming the field.
 //!
-//! A field that nobody knows is passed on where it stood; the upstream is the judge of it.
+//! A field that nobody knows is passed on where it stood; the upstream is the judge of it. A field
+//! that only the *target* knows was not read with the target's meaning (nobody checked its range,
+//! budgeted for it or looked into it as a message), so it is refused, except for `thinking` and
+//! `cache_control`, which OpenAI clients commonly add for Anthropic's models.
 
 use freehold_types::request::{Extra, RawBody, Request};
 use freehold_types::{Dialect, Error, ErrorKind};
@@ -34,7 +37,82 @@ pub(crate) enum Fate {
     Hint,
     /// The target has no word for it.
     Refuse,
+    /// The target's own word, in a request of another dialect.
+    Foreign,
 }
+
+/// OpenAI's top-level fields that Anthropic's dialect does not have.
+pub(crate) const OPENAI_FIELDS: [&str; 36] = [
+    "audio",
+    "best_of",
+    "echo",
+    "frequency_penalty",
+    "function_call",
+    "functions",
+    "logit_bias",
+    "logprobs",
+    "max_completion_tokens",
+    "min_p",
+    "modalities",
+    "moderation",
+    "n",
+    "parallel_tool_calls",
+    "prediction",
+    "presence_penalty",
+    "prompt",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "reasoning_effort",
+    "repeat_penalty",
+    "repetition_penalty",
+    "response_format",
+    "safety_identifier",
+    "seed",
+    "stop",
+    "store",
+    "stream_options",
+    "suffix",
+    "top_logprobs",
+    "use_beam_search",
+    "user",
+    "verbosity",
+    "web_search_options",
+    "ignore_eos",
+];
+
+/// Anthropic's top-level fields that OpenAI's dialect does not have, but for `thinking` and
+/// `cache_control`.
+pub(crate) const ANTHROPIC_FIELDS: [&str; 14] = [
+    "betas",
+    "container",
+    "context_management",
+    "diagnostics",
+    "inference_geo",
+    "mcp_servers",
+    "output_config",
+    "output_format",
+    "speed",
+    "stop_sequences",
+    "system",
+    "user_profile_id",
+    "workspace_id",
+    "anthropic_version",
+];
+
+/// Fields of OpenAI's messages that Anthropic's do not have.
+pub(crate) const OPENAI_MESSAGE_FIELDS: [&str; 10] = [
+    "annotations",
+    "audio",
+    "function_call",
+    "name",
+    "reasoning",
+    "reasoning_content",
+    "refusal",
+    "thinking_blocks",
+    "tool_call_id",
+    "tool_calls",
+];
 
 impl Translation {
     pub(crate) fn new(request: &Request, target: Dialect) -> Self {
@@ -68,9 +146,8 @@ impl Translation {
                 Fate::Nothing => {}
                 Fate::Hint => self.leave_out(&at),
                 Fate::Refuse => return Err(at.unsupported(NO_WORD)),
-                Fate::Pass if out.contains_key(key) => {
-                    return Err(at.unsupported("means something else in the target's dialect"));
-                }
+                Fate::Foreign => return Err(at.unsupported(FOREIGN)),
+                Fate::Pass if out.contains_key(key) => return Err(at.unsupported(FOREIGN)),
                 Fate::Pass => {
                     out.insert(key.clone(), value.clone());
                 }
@@ -82,6 +159,8 @@ impl Translation {
 
 /// Why something is refused, when there is no better reason to give.
 pub(crate) const NO_WORD: &str = "cannot be expressed in the dialect of the model's server";
+
+const FOREIGN: &str = "belongs to another dialect than the one the request is written in";
 
 /// True for values that a field has when it says nothing.
 pub(crate) fn is_empty(value: &Value) -> bool {

@@ -1,5 +1,7 @@
 //! What clients get wrong, and what they are told: never a panic, always the field.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use bytes::Bytes;
 use freehold_types::{Dialect, Error, ErrorKind};
 use freehold_wire::{Limits, decode_count_tokens, decode_request, encode_error};

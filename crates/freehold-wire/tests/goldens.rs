@@ -1,6 +1,8 @@
 //! Every fixture under `tests/golden`, translated into every dialect. The snapshots beside this
 //! file are the expected answers; `cargo insta review` shows what a change does to them.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;

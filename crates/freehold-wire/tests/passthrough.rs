@@ -1,5 +1,7 @@
 //! A request of the target's own dialect: what changes in its bytes, and what does not.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use bytes::Bytes;
 use freehold_types::Dialect;
 use freehold_wire::{

@@ -35,6 +35,11 @@ pub(crate) fn encode_messages(
             }
         })?;
     }
+    if encoder.turns.is_empty() {
+        return Err(Path::ROOT.key("messages").unsupported(
+            "hold nothing but instructions; the model's server wants a user's message",
+        ));
+    }
     let turns = encoder.turns.into_iter().map(Turn::into_value).collect();
     if !system.is_empty() {
         body.insert("system".to_owned(), as_content(system));
@@ -141,6 +146,7 @@ fn openai_part_fate(key: &str, _: &Value) -> Fate {
         "prompt_cache_breakpoint" => Fate::Hint,
         // Unknown fields of the wrapped object, which has no counterpart.
         "image_url" | "file" | "input_audio" | "function" => Fate::Refuse,
+        "title" | "source" | "is_error" => Fate::Foreign,
         _ => Fate::Pass,
     }
 }

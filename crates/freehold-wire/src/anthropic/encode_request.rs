@@ -10,7 +10,7 @@ use crate::body::{number, put};
 use crate::fields::Path;
 use crate::openai_chat::encode_request::drop_fields;
 use crate::options::{EncodeOptions, Encoded};
-use crate::translate::{Fate, NO_WORD, Splice, Translation, is_empty};
+use crate::translate::{ANTHROPIC_FIELDS, Fate, NO_WORD, Splice, Translation, is_empty};
 
 pub(crate) const DIALECT: Dialect = Dialect::AnthropicMessages;
 
@@ -155,6 +155,7 @@ fn encode_tool(
     translation.extras(extra, path, &mut encoded, |key, _| match key {
         // What the function's own object held beside the known fields.
         "function" => Fate::Refuse,
+        "strict" | "description" => Fate::Foreign,
         _ => Fate::Pass,
     })?;
     Ok(encoded.into())
@@ -327,6 +328,7 @@ fn openai_field_fate(key: &str, value: &Value) -> Fate {
         | "stream_options" => Fate::Hint,
         "audio" | "modalities" | "moderation" | "web_search_options" | "verbosity"
         | "functions" | "function_call" => Fate::Refuse,
+        _ if ANTHROPIC_FIELDS.contains(&key) => Fate::Foreign,
         _ => Fate::Pass,
     }
 }

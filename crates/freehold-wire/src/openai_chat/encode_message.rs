@@ -9,7 +9,7 @@ use crate::body::{Places, is_call, put};
 use crate::fields::Path;
 use crate::media;
 use crate::options::{Quirks, ReasoningField};
-use crate::translate::{Fate, NO_WORD, Translation, is_empty};
+use crate::translate::{Fate, NO_WORD, OPENAI_MESSAGE_FIELDS, Translation, is_empty};
 
 const DIALECT: Dialect = Dialect::OpenaiChat;
 
@@ -81,7 +81,7 @@ impl Encoder<'_> {
         put(&mut encoded, "name", message.name.clone());
         encoded.extend(fields);
         self.translation
-            .extras(&message.extra, path, &mut encoded, |_, _| Fate::Pass)?;
+            .extras(&message.extra, path, &mut encoded, anthropic_message_fate)?;
         self.out.push(encoded.into());
         Ok(())
     }
@@ -241,7 +241,7 @@ impl Encoder<'_> {
         if message.role == Role::Tool {
             put(&mut encoded, "name", message.name.clone());
             self.translation
-                .extras(&message.extra, path, &mut encoded, |_, _| Fate::Pass)?;
+                .extras(&message.extra, path, &mut encoded, anthropic_message_fate)?;
         }
         Ok(encoded.into())
     }
@@ -282,6 +282,15 @@ pub(crate) fn thinking_block(part: &Part) -> Option<Value> {
     }
 }
 
+/// What becomes of unknown fields of Anthropic's messages.
+fn anthropic_message_fate(key: &str, _: &Value) -> Fate {
+    if OPENAI_MESSAGE_FIELDS.contains(&key) {
+        Fate::Foreign
+    } else {
+        Fate::Pass
+    }
+}
+
 /// What becomes of the fields that Anthropic's content blocks have on top.
 fn part_fate(key: &str, value: &Value) -> Fate {
     match key {
@@ -294,7 +303,8 @@ fn part_fate(key: &str, value: &Value) -> Fate {
         // An answer's citations, sent back: the text itself is there.
         "citations" if value.is_array() => Fate::Hint,
         "citations" | "context" | "transformations" | "toolset_name" | "caller" => Fate::Refuse,
-        _ => Fate::Pass,
+        // A tool's result becomes a message of its own.
+        _ => anthropic_message_fate(key, value),
     }
 }
 

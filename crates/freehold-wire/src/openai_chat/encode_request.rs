@@ -10,7 +10,7 @@ use super::encode_message::encode_messages;
 use crate::body::{number, put};
 use crate::fields::Path;
 use crate::options::{EncodeOptions, Encoded, MaxTokensField, Quirks};
-use crate::translate::{Fate, NO_WORD, Splice, Translation, is_empty};
+use crate::translate::{Fate, NO_WORD, OPENAI_FIELDS, Splice, Translation, is_empty};
 
 const DIALECT: Dialect = Dialect::OpenaiChat;
 
@@ -367,6 +367,7 @@ fn anthropic_field_fate(key: &str, value: &Value) -> Fate {
         "context_management" if only_clears_thinking(value) => Fate::Hint,
         "container" | "mcp_servers" | "inference_geo" | "user_profile_id" | "workspace_id"
         | "context_management" => Fate::Refuse,
+        _ if OPENAI_FIELDS.contains(&key) => Fate::Foreign,
         _ => Fate::Pass,
     }
 }

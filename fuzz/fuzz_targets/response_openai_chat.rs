@@ -1,0 +1,9 @@
+//! Answers in OpenAI's chat dialect.
+#![no_main]
+
+mod common;
+
+use freehold_types::Dialect;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| common::response(Dialect::OpenaiChat, bytes));
