@@ -1,5 +1,8 @@
 //! What one request pays for its record, and what the drainer pays behind it.
 //!
+//! All times are processor time, of the thread or (drain) of all threads, the kernel's share
+//! included: other load on the machine does not change them much. Needs a Unix.
+//!
 //! `cargo bench -p freehold-store`
 
 #[expect(dead_code, reason = "the benchmarks need a part of what tests share")]
@@ -7,7 +10,7 @@
 mod common;
 
 use std::hint::black_box;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{BASE, outcome};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -34,20 +37,24 @@ fn on_processor(rounds: u64, mut round: impl FnMut()) -> Duration {
     thread_time().saturating_sub(begin)
 }
 
-#[cfg(unix)]
 fn thread_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    duration(rustix::time::clock_gettime(
+        rustix::time::ClockId::ThreadCPUTime,
+    ))
+}
+
+fn process_time() -> Duration {
+    duration(rustix::time::clock_gettime(
+        rustix::time::ClockId::ProcessCPUTime,
+    ))
+}
+
+fn duration(time: rustix::time::Timespec) -> Duration {
     let seconds = u64::try_from(time.tv_sec).expect("positive");
     Duration::new(
         seconds,
         u32::try_from(time.tv_nsec).expect("below a second"),
     )
-}
-
-#[cfg(not(unix))]
-fn thread_time() -> Duration {
-    static BEGIN: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
-    BEGIN.elapsed()
 }
 
 fn record(criterion: &mut Criterion) {
@@ -99,12 +106,12 @@ fn drain(criterion: &mut Criterion) {
                 let dir = tempfile::tempdir().expect("a directory");
                 let ledger = SqliteLedger::open(StoreSettings::new(dir.path())).expect("opens");
                 let outcomes: Vec<_> = (0..RECORDS).map(|i| outcome(BASE + i)).collect();
-                let begin = Instant::now();
+                let begin = process_time();
                 for outcome in &outcomes {
                     ledger.record(outcome).expect("kept");
                 }
                 let flushed = runtime.block_on(ledger.flush(Duration::from_secs(60)));
-                took += begin.elapsed();
+                took += process_time().saturating_sub(begin);
                 flushed.expect("drained");
             }
             took

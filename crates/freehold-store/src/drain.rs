@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::StoreError;
 use crate::home::{Committed, Connector, Cursor, Entry, Home};
+use crate::record::parse_bill;
 use crate::spool::frame::VERSION_JSON;
 use crate::spool::{Batch, RawRecord, Segment, SegmentId, SpoolReader, read_batch};
 
@@ -304,7 +305,7 @@ impl<C: Connector> Drainer<C> {
     fn report(&mut self, segment: SegmentId, entries: &[Entry], committed: &Committed) {
         for (index, reason) in &committed.rejected {
             if let Some(entry) = entries.get(*index) {
-                tracing::error!(id = %entry.outcome.id, reason, "the database does not take an outcome");
+                tracing::error!(id = %entry.bill.outcome.id, reason, "the database does not take an outcome");
                 self.set_aside(segment, entry.offset, entry.detail.as_bytes());
             }
         }
@@ -377,10 +378,10 @@ fn decode(record: RawRecord<'_>) -> Result<Entry, String> {
         ));
     }
     let detail = std::str::from_utf8(record.payload).map_err(|error| error.to_string())?;
-    let outcome = crate::record::parse(record.payload).map_err(|error| error.to_string())?;
+    let bill = parse_bill(detail).map_err(|error| error.to_string())?;
     Ok(Entry {
-        outcome,
-        detail: detail.to_owned(),
+        bill,
+        detail: detail.into(),
         offset: record.offset,
     })
 }

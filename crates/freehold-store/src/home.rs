@@ -1,17 +1,19 @@
 //! What the drainer asks of a database, so that every home of the ledger behaves alike.
 
-use freehold_types::Outcome;
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use crate::StoreError;
+use crate::record::Bill;
 use crate::spool::SegmentId;
 
 /// An outcome on its way from the spool into a database.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    pub(crate) outcome: Outcome,
-    /// The record as it lay in the spool: the outcome as JSON.
-    pub(crate) detail: String,
+    pub(crate) bill: Bill,
+    /// The record as it lay in the spool: the whole outcome as JSON.
+    pub(crate) detail: Arc<str>,
     /// Where the record lay, to set it aside if the database does not take it.
     pub(crate) offset: u64,
 }

@@ -72,11 +72,11 @@ mod tests {
         let end = json
             .windows(4)
             .position(|four| four == [0xF5, 0xFE, 0xC0, 0xFF]);
-        let outcome = record::parse(&json[..end.unwrap()]).unwrap();
+        let outcome = record::parse(std::str::from_utf8(&json[..end.unwrap()]).unwrap()).unwrap();
 
         let ledger = MemoryLedger::new();
         ledger.record(&outcome).unwrap();
-        assert_eq!(ledger.wait_for(1).await, [outcome.clone()]);
+        assert_eq!(ledger.wait_for(1).await, std::slice::from_ref(&outcome));
         ledger.fail_with(Some("the disk is full"));
         assert!(ledger.ready().is_err());
         let error = ledger.record(&outcome).unwrap_err();

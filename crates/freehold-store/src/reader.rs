@@ -216,7 +216,8 @@ fn read_segment(segment: &Segment, mut from: u64, take: &mut dyn FnMut(Outcome))
     while from < segment.end {
         let batch = read_batch(segment, from, 1_000)?;
         for record in batch.records().filter(|r| r.version == VERSION_JSON) {
-            if let Ok(outcome) = record::parse(record.payload) {
+            let text = std::str::from_utf8(record.payload);
+            if let Some(Ok(outcome)) = text.ok().map(record::parse) {
                 take(outcome);
             }
         }

@@ -1,8 +1,14 @@
 //! An outcome as JSON, as it lies in the spool and in the database.
 
+use std::collections::BTreeMap;
+
 use freehold_ports::LedgerError;
-use freehold_types::Outcome;
-use serde_json::Value;
+use freehold_types::outcome::{ErrorSummary, Timing};
+use freehold_types::{
+    AttemptRecord, Dialect, FlowName, KeyName, NanoUsd, Outcome, OutcomeStatus, RequestId,
+    RouteName, Sensitivity, Usage,
+};
+use serde::Deserialize;
 
 use crate::spool::frame;
 
@@ -44,13 +50,100 @@ fn serialise(outcome: &Outcome, buffer: &mut Vec<u8>) -> Result<(), LedgerError>
 ///
 /// # Errors
 /// When the rest is no outcome either.
-pub(crate) fn parse(json: &[u8]) -> Result<Outcome, serde_json::Error> {
-    serde_json::from_slice(json).or_else(|error| {
-        let mut value: Value = serde_json::from_slice(json)?;
-        match value.get_mut("decision") {
-            Some(decision) if !decision.is_null() => *decision = Value::Null,
-            _ => return Err(error),
-        }
-        serde_json::from_value(value)
+pub(crate) fn parse(json: &str) -> Result<Outcome, serde_json::Error> {
+    serde_json::from_str(json).or_else(|_| parse_bill(json).map(|bill| bill.outcome))
+}
+
+/// An outcome without the decision, which is the larger part of most records.
+#[derive(Clone, Debug)]
+pub(crate) struct Bill {
+    /// Its `decision` is left out.
+    pub(crate) outcome: Outcome,
+    pub(crate) difficulty: Option<f64>,
+}
+
+/// Reads what columns and sums are made of, in half the time.
+///
+/// # Errors
+/// When it is no outcome.
+pub(crate) fn parse_bill(json: &str) -> Result<Bill, serde_json::Error> {
+    let stored: Stored = serde_json::from_str(json)?;
+    let difficulty = stored.decision.and_then(|decision| decision.difficulty);
+    let outcome = Outcome {
+        id: stored.id,
+        started_unix_ms: stored.started_unix_ms,
+        dialect: stored.dialect,
+        route: stored.route,
+        key: stored.key,
+        flow: stored.flow,
+        sensitivity: stored.sensitivity,
+        findings: stored.findings,
+        status: stored.status,
+        http_status: stored.http_status,
+        error: stored.error,
+        streamed: stored.streamed,
+        attempts: stored.attempts,
+        usage: stored.usage,
+        cost: stored.cost,
+        timing: stored.timing,
+        decision: None,
+    };
+    Ok(Bill {
+        outcome,
+        difficulty,
     })
+}
+
+/// An [`Outcome`], of whose decision only the difficulty is looked at.
+#[derive(Deserialize)]
+struct Stored {
+    id: RequestId,
+    started_unix_ms: u64,
+    dialect: Dialect,
+    route: RouteName,
+    key: KeyName,
+    flow: Option<FlowName>,
+    sensitivity: Sensitivity,
+    findings: BTreeMap<String, u32>,
+    status: OutcomeStatus,
+    http_status: u16,
+    error: Option<ErrorSummary>,
+    streamed: bool,
+    attempts: Vec<AttemptRecord>,
+    usage: Usage,
+    cost: Option<NanoUsd>,
+    timing: Timing,
+    decision: Option<Difficulty>,
+}
+
+#[derive(Deserialize)]
+struct Difficulty {
+    #[serde(default)]
+    difficulty: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spool::frame::{Found, look};
+
+    #[test]
+    fn a_bill_is_the_outcome_without_its_decision() {
+        let golden = include_bytes!("../tests/golden/format-1.spool");
+        let (mut at, mut bills, mut decisions) = (0, 0, 0);
+        while let Found::Record { payload, .. } = look(golden, at, true) {
+            at = payload.end;
+            let json = std::str::from_utf8(&golden[payload]).unwrap();
+            let mut whole = parse(json).unwrap();
+            let bill = parse_bill(json).unwrap();
+            if let Some(decision) = whole.decision.take() {
+                assert_eq!(bill.difficulty, Some(decision.difficulty));
+                decisions += 1;
+            }
+            assert_eq!(bill.outcome, whole);
+            bills += 1;
+        }
+        assert_eq!((bills, decisions), (3, 1));
+        assert!(parse("{}").is_err() && parse_bill("{}").is_err());
+    }
 }

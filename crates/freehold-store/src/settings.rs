@@ -82,7 +82,7 @@ impl StoreSettings {
             database: data_dir.join("ledger.db"),
             spool: SpoolSettings::new(data_dir.join("spool")),
             gather: Duration::from_millis(200),
-            batch_records: 512,
+            batch_records: 1_024,
             busy_timeout: Duration::from_secs(2),
             retry: (Duration::from_millis(100), Duration::from_secs(5)),
         }

@@ -75,6 +75,9 @@ pub(crate) fn read_batch(segment: &Segment, from: u64, records_max: usize) -> io
         let left = segment.end.saturating_sub(from);
         let length = u64::try_from(want).unwrap_or(u64::MAX).min(left);
         file.seek(SeekFrom::Start(from))?;
+        batch
+            .bytes
+            .reserve_exact(usize::try_from(length).unwrap_or(want));
         // A file may be shorter than `end` says: a power failure can take its tail.
         (&mut file).take(length).read_to_end(&mut batch.bytes)?;
         let complete = (batch.bytes.len() as u64) < length || length == left;

@@ -1,5 +1,8 @@
 //! One batch, one transaction: outcomes, their sums, and the cursor.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use freehold_types::{Outcome, Usage};
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
@@ -55,6 +58,7 @@ async fn insert_chunks(
     connection: &mut SqliteConnection,
     entries: &[Entry],
 ) -> Result<bool, sqlx::Error> {
+    let mut texts = Texts::default();
     let mut rest = entries;
     for (chunk, rows) in CHUNKS.into_iter().enumerate() {
         while let Some((now, later)) = rest.split_at_checked(rows) {
@@ -62,7 +66,7 @@ async fn insert_chunks(
                 break;
             };
             for entry in now {
-                query = bind_outcome(query, entry);
+                query = bind_outcome(query, entry, &mut texts);
             }
             let done = query.execute(&mut *connection).await?;
             if done.rows_affected() != rows as u64 {
@@ -78,20 +82,21 @@ async fn insert_rows(
     connection: &mut SqliteConnection,
     entries: &[Entry],
 ) -> Result<(Committed, Rollup), StoreError> {
+    let mut texts = Texts::default();
     let mut committed = Committed::default();
     let mut rollup = Rollup::default();
     let Some(statement) = insert_statement(CHUNKS.len() - 1) else {
         return Ok((committed, rollup));
     };
     for (index, entry) in entries.iter().enumerate() {
-        let done = bind_outcome(sqlx::query(statement), entry)
+        let done = bind_outcome(sqlx::query(statement), entry, &mut texts)
             .execute(&mut *connection)
             .await;
         match done {
             Ok(done) if done.rows_affected() == 0 => committed.duplicates += 1,
             Ok(_) => {
                 committed.inserted += 1;
-                add_outcome(&mut rollup, &entry.outcome);
+                add_outcome(&mut rollup, &entry.bill.outcome);
             }
             Err(error) if is_about_the_row(&error) => {
                 committed.rejected.push((index, error.to_string()));
@@ -105,7 +110,7 @@ async fn insert_rows(
 fn sum<'a>(entries: impl Iterator<Item = &'a Entry>) -> Rollup {
     let mut rollup = Rollup::default();
     for entry in entries {
-        add_outcome(&mut rollup, &entry.outcome);
+        add_outcome(&mut rollup, &entry.bill.outcome);
     }
     rollup
 }
@@ -122,45 +127,66 @@ fn is_about_the_row(error: &sqlx::Error) -> bool {
     matches!(primary, Ok(TOO_BIG | CONSTRAINT | MISMATCH))
 }
 
+/// Texts that many rows of a batch share, each allocated once.
+#[derive(Default)]
+struct Texts(HashSet<Arc<str>>);
+
+impl Texts {
+    fn get(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(text) {
+            return Arc::clone(known);
+        }
+        let new: Arc<str> = text.into();
+        self.0.insert(Arc::clone(&new));
+        new
+    }
+
+    fn some(&mut self, text: Option<&str>) -> Option<Arc<str>> {
+        text.map(|text| self.get(text))
+    }
+}
+
 /// Binds the columns in the order of [`super::schema::OUTCOME_COLUMNS`].
-fn bind_outcome(query: Bound, entry: &Entry) -> Bound {
-    let outcome = &entry.outcome;
+fn bind_outcome(query: Bound, entry: &Entry, texts: &mut Texts) -> Bound {
+    let outcome = &entry.bill.outcome;
+    let error = outcome.error.as_ref();
     let query = query
         .bind(outcome.id.as_bytes().to_vec())
         .bind(integer(outcome.started_unix_ms))
-        .bind(outcome.dialect.as_str())
-        .bind(outcome.route.as_str())
-        .bind(outcome.key.as_str())
-        .bind(outcome.flow.as_ref().map(|flow| flow.as_str().to_owned()))
-        .bind(outcome.sensitivity.as_str())
-        .bind(names::status(outcome.status))
+        .bind(texts.get(outcome.dialect.as_str()))
+        .bind(texts.get(outcome.route.as_str()))
+        .bind(texts.get(outcome.key.as_str()))
+        .bind(texts.some(outcome.flow.as_ref().map(|flow| flow.as_str())))
+        .bind(texts.get(outcome.sensitivity.as_str()))
+        .bind(texts.get(names::status(outcome.status)))
         .bind(i64::from(outcome.http_status))
-        .bind(outcome.error.as_ref().map(|error| error.kind.as_str()))
-        .bind(outcome.error.as_ref().map(|error| names::side(error.side)))
+        .bind(texts.some(error.map(|error| error.kind.as_str())))
+        .bind(texts.some(error.map(|error| names::side(error.side))))
         .bind(outcome.streamed);
-    let query = bind_serving(query, outcome);
-    let query = bind_usage(query, &outcome.usage);
+    let query = bind_serving(query, outcome, texts);
+    let query = bind_usage(query, &outcome.usage, texts);
     query
         .bind(outcome.cost.map(|cost| cost.nanos()))
         .bind(integer(outcome.timing.total_us))
         .bind(outcome.timing.first_token_us.map(integer))
         .bind(integer(outcome.timing.overhead_us))
-        .bind(outcome.decision.as_ref().map(|d| d.difficulty))
-        .bind(entry.detail.clone())
+        .bind(entry.bill.difficulty)
+        .bind(Arc::clone(&entry.detail))
 }
 
-fn bind_serving(query: Bound, outcome: &Outcome) -> Bound {
+fn bind_serving(query: Bound, outcome: &Outcome, texts: &mut Texts) -> Bound {
     let served = outcome.attempts.last();
+    let region = served.and_then(|attempt| attempt.region.as_ref());
     query
         .bind(integer(outcome.attempts.len() as u64))
-        .bind(served.map(|attempt| attempt.deployment.as_str().to_owned()))
-        .bind(served.map(|attempt| attempt.backend.as_str().to_owned()))
-        .bind(served.and_then(|attempt| attempt.reported_model.clone()))
-        .bind(served.map(|attempt| names::perimeter(attempt.perimeter)))
-        .bind(served.and_then(|attempt| Some(attempt.region.as_ref()?.as_str().to_owned())))
+        .bind(texts.some(served.map(|attempt| attempt.deployment.as_str())))
+        .bind(texts.some(served.map(|attempt| attempt.backend.as_str())))
+        .bind(texts.some(served.and_then(|attempt| attempt.reported_model.as_deref())))
+        .bind(texts.some(served.map(|attempt| names::perimeter(attempt.perimeter))))
+        .bind(texts.some(region.map(|region| region.as_str())))
 }
 
-fn bind_usage(query: Bound, usage: &Usage) -> Bound {
+fn bind_usage(query: Bound, usage: &Usage, texts: &mut Texts) -> Bound {
     query
         .bind(integer(usage.input_tokens))
         .bind(integer(usage.cached_input_tokens))
@@ -170,7 +196,7 @@ fn bind_usage(query: Bound, usage: &Usage) -> Bound {
         .bind(integer(usage.output_tokens))
         .bind(integer(usage.reasoning_tokens))
         .bind(integer(usage.output_audio_tokens))
-        .bind(names::basis(usage.basis))
+        .bind(texts.get(names::basis(usage.basis)))
 }
 
 fn upsert(dimensions: &Dimensions, measures: &Measures) -> Bound {

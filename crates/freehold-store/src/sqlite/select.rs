@@ -205,7 +205,7 @@ pub(crate) async fn recent(
     details.iter().map(|detail| parse(detail)).collect()
 }
 
-/// Every outcome admitted at or after `from` and before `to`, in no order.
+/// Every outcome admitted at or after `from` and before `to`, in no order, without its decision.
 pub(crate) async fn each_between(
     connection: &mut SqliteConnection,
     (from, to): (u64, u64),
@@ -218,11 +218,15 @@ pub(crate) async fn each_between(
     .bind(integer(to))
     .fetch(connection);
     while let Some(detail) = details.try_next().await? {
-        take(parse(&detail)?);
+        let bill = record::parse_bill(&detail);
+        take(
+            bill.map_err(|source| StoreError::Unreadable { source })?
+                .outcome,
+        );
     }
     Ok(())
 }
 
 fn parse(detail: &str) -> Result<Outcome, StoreError> {
-    record::parse(detail.as_bytes()).map_err(|source| StoreError::Unreadable { source })
+    record::parse(detail).map_err(|source| StoreError::Unreadable { source })
 }
