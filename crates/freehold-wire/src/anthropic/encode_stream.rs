@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use freehold_types::request::Extra;
 use freehold_types::{Delta, Dialect, Event, FinishReason, PartKind, Usage};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::encode_response::shown_stop_sequence;
@@ -161,19 +162,17 @@ impl Encoder {
 
     fn part_delta(&mut self, part: u32, delta: &Delta, out: &mut Vec<u8>) {
         let delta = match delta {
-            Delta::Text { text, .. } | Delta::Refusal(text) => {
-                json!({"type": "text_delta", "text": text})
-            }
-            Delta::Thinking(text) => json!({"type": "thinking_delta", "thinking": text}),
-            Delta::Signature(text) => json!({"type": "signature_delta", "signature": text}),
-            Delta::Arguments(text) => json!({"type": "input_json_delta", "partial_json": text}),
-            Delta::Unknown { dialect, value } if *dialect == DIALECT => value.clone(),
+            Delta::Text { text, .. } | Delta::Refusal(text) => WireDelta::TextDelta { text },
+            Delta::Thinking(thinking) => WireDelta::ThinkingDelta { thinking },
+            Delta::Signature(signature) => WireDelta::SignatureDelta { signature },
+            Delta::Arguments(partial_json) => WireDelta::InputJsonDelta { partial_json },
+            Delta::Unknown { dialect, value } if *dialect == DIALECT => WireDelta::Unknown(value),
             Delta::Unknown { .. } => return,
         };
         if self.open == Some(part) {
             self.write_delta(&delta, out);
         } else if let Some(waiting) = self.waiting.iter_mut().rfind(|wait| wait.part == part) {
-            waiting.deltas.push(delta);
+            waiting.deltas.extend(serde_json::to_value(&delta));
         }
     }
 
@@ -211,13 +210,13 @@ impl Encoder {
         sse::write(out, Some("content_block_start"), &event);
     }
 
-    fn write_delta(&self, delta: &Value, out: &mut Vec<u8>) {
-        let event = json!({
-            "type": "content_block_delta",
-            "index": self.blocks,
-            "delta": delta,
-        });
-        sse::write(out, Some("content_block_delta"), &event);
+    fn write_delta(&self, delta: &impl Serialize, out: &mut Vec<u8>) {
+        let event = DeltaEvent {
+            kind: "content_block_delta",
+            index: self.blocks,
+            delta,
+        };
+        sse::write(out, Some(event.kind), &event);
     }
 
     fn close_block(&mut self, out: &mut Vec<u8>) {
@@ -253,6 +252,33 @@ impl Encoder {
         sse::write(out, Some("message_delta"), &event);
         sse::write(out, Some("message_stop"), &json!({"type": "message_stop"}));
     }
+}
+
+#[derive(Serialize)]
+struct DeltaEvent<'a, D> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    index: u32,
+    delta: &'a D,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum WireDelta<'a> {
+    TextDelta {
+        text: &'a str,
+    },
+    ThinkingDelta {
+        thinking: &'a str,
+    },
+    SignatureDelta {
+        signature: &'a str,
+    },
+    InputJsonDelta {
+        partial_json: &'a str,
+    },
+    #[serde(untagged)]
+    Unknown(&'a Value),
 }
 
 /// Adds fields that are not there yet.

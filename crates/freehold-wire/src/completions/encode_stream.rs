@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use freehold_types::request::Extra;
 use freehold_types::{Delta, Event, Usage};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::answer::legacy_finish_word;
 use super::logprobs;
+use crate::openai_chat::chunk_head::{ChunkHead, UsageField};
 use crate::openai_chat::usage::encode_usage;
 use crate::options::AnswerContext;
-use crate::sse;
 
 /// Writes one answer.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub(crate) struct Encoder {
     model: String,
     context: AnswerContext,
     extra: Extra,
+    head: ChunkHead,
     /// Characters written so far, by choice.
     offsets: HashMap<u32, usize>,
     usage: Option<Usage>,
@@ -29,8 +30,9 @@ impl Encoder {
         Self {
             id: context.id.clone(),
             model: context.model.clone(),
-            context,
             extra: Extra::new(),
+            head: new_head(&context, &context.id, &context.model, &Extra::new()),
+            context,
             offsets: HashMap::new(),
             usage: None,
         }
@@ -44,6 +46,14 @@ impl Encoder {
                 self.id = self.context.shown_id(id).to_owned();
                 self.model = self.context.shown_model(model).to_owned();
                 self.extra = extra.clone();
+                self.renew_head();
+            }
+            Event::Extra {
+                choice: None,
+                fields,
+            } => {
+                self.extra.extend(fields.clone());
+                self.renew_head();
             }
             Event::PartDelta { choice, delta, .. } => match delta {
                 Delta::Text { text, logprobs } => {
@@ -75,43 +85,35 @@ impl Encoder {
         finish: Option<&str>,
         out: &mut Vec<u8>,
     ) {
-        let mut chunk = self.head();
         let choice = json!({
             "index": choice,
             "text": text,
             "logprobs": logprobs,
             "finish_reason": finish,
         });
-        chunk.insert("choices".to_owned(), Value::Array(vec![choice]));
-        if self.context.include_usage {
-            chunk.insert("usage".to_owned(), Value::Null);
-        }
-        sse::write(out, None, &chunk);
+        let usage = if self.context.include_usage {
+            UsageField::Later
+        } else {
+            UsageField::Absent
+        };
+        self.head.write(out, &[choice], &usage);
     }
 
     fn end(&self, out: &mut Vec<u8>) {
         if let Some(usage) = &self.usage
             && self.context.include_usage
         {
-            let mut chunk = self.head();
-            chunk.insert("choices".to_owned(), Value::Array(Vec::new()));
-            chunk.insert("usage".to_owned(), encode_usage(usage));
-            sse::write(out, None, &chunk);
+            let counts = UsageField::Counts(encode_usage(usage));
+            self.head.write(out, &[(); 0], &counts);
         }
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
 
-    fn head(&self) -> Map<String, Value> {
-        let mut chunk = Map::new();
-        chunk.insert("id".to_owned(), self.id.clone().into());
-        chunk.insert("object".to_owned(), "text_completion".into());
-        chunk.insert("created".to_owned(), self.context.created_s.into());
-        chunk.insert("model".to_owned(), self.model.clone().into());
-        for (key, value) in &self.extra {
-            if !matches!(key.as_str(), "choices" | "usage") {
-                chunk.entry(key).or_insert_with(|| value.clone());
-            }
-        }
-        chunk
+    fn renew_head(&mut self) {
+        self.head = new_head(&self.context, &self.id, &self.model, &self.extra);
     }
+}
+
+fn new_head(context: &AnswerContext, id: &str, model: &str, extra: &Extra) -> ChunkHead {
+    ChunkHead::new("text_completion", id, model, context.created_s, extra)
 }

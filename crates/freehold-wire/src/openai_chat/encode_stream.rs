@@ -4,24 +4,25 @@ use std::collections::HashMap;
 
 use freehold_types::request::{Extra, Part};
 use freehold_types::{Delta, Event, PartKind, Usage};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::chunk::finish_word;
+use super::chunk_head::{ChunkHead, UsageField};
 use super::encode_message::thinking_block;
 use super::encode_response::encode_logprobs;
 use super::usage::encode_usage;
 use crate::options::AnswerContext;
-use crate::sse;
 
 /// Writes one answer.
 #[derive(Debug)]
 pub(crate) struct Encoder {
     context: AnswerContext,
-    /// What every chunk begins with, from the upstream's start.
+    /// From the upstream's start.
     id: String,
     model: String,
-    created_s: u64,
     extra: Extra,
+    head: ChunkHead,
     /// Choices whose role was sent.
     begun: Vec<u32>,
     finished: Vec<u32>,
@@ -44,9 +45,9 @@ impl Encoder {
         Self {
             id: context.id.clone(),
             model: context.model.clone(),
-            created_s: context.created_s,
-            context,
             extra: Extra::new(),
+            head: new_head(&context, &context.id, &context.model, &Extra::new()),
+            context,
             begun: Vec::new(),
             finished: Vec::new(),
             parts: HashMap::new(),
@@ -63,6 +64,7 @@ impl Encoder {
                 self.id = self.context.shown_id(id).to_owned();
                 self.model = self.context.shown_model(model).to_owned();
                 self.extra = extra.clone();
+                self.renew_head();
             }
             Event::PartStart { choice, part, kind } => self.part_start(*choice, *part, kind, out),
             Event::PartDelta {
@@ -76,8 +78,11 @@ impl Encoder {
             }
             Event::Usage(usage) => self.usage = Some(*usage),
             Event::Extra { choice, fields } => match choice {
-                Some(choice) => self.delta(*choice, fields.clone(), out),
-                None => self.extra.extend(fields.clone()),
+                Some(choice) => self.delta(*choice, fields, out),
+                None => {
+                    self.extra.extend(fields.clone());
+                    self.renew_head();
+                }
             },
             Event::End => self.end(out),
         }
@@ -118,8 +123,7 @@ impl Encoder {
         match delta {
             Delta::Text { text, logprobs } => {
                 let logprobs = (!logprobs.is_empty()).then(|| encode_logprobs(logprobs));
-                let delta = Map::from_iter([("content".to_owned(), text.clone().into())]);
-                self.chunk(choice, delta, logprobs, None, out);
+                self.chunk(choice, &TextDelta { content: text }, logprobs, None, out);
             }
             Delta::Refusal(text) => self.field(choice, "refusal", text.clone().into(), out),
             Delta::Thinking(thought) => {
@@ -170,7 +174,7 @@ impl Encoder {
     fn finish(&mut self, choice: u32, word: &str, out: &mut Vec<u8>) {
         if !self.finished.contains(&choice) {
             self.finished.push(choice);
-            self.chunk(choice, Map::new(), None, Some(word), out);
+            self.chunk(choice, &Map::new(), None, Some(word), out);
         }
     }
 
@@ -178,19 +182,17 @@ impl Encoder {
         if let Some(usage) = self.usage
             && self.context.include_usage
         {
-            let mut chunk = self.head();
-            chunk.insert("choices".to_owned(), Value::Array(Vec::new()));
-            chunk.insert("usage".to_owned(), encode_usage(&usage));
-            sse::write(out, None, &chunk);
+            let counts = UsageField::Counts(encode_usage(&usage));
+            self.head.write(out, &[(); 0], &counts);
         }
         out.extend_from_slice(b"data: [DONE]\n\n");
     }
 
     fn field(&mut self, choice: u32, key: &str, value: Value, out: &mut Vec<u8>) {
-        self.delta(choice, Map::from_iter([(key.to_owned(), value)]), out);
+        self.delta(choice, &Map::from_iter([(key.to_owned(), value)]), out);
     }
 
-    fn delta(&mut self, choice: u32, delta: Map<String, Value>, out: &mut Vec<u8>) {
+    fn delta(&mut self, choice: u32, delta: &Map<String, Value>, out: &mut Vec<u8>) {
         self.chunk(choice, delta, None, None, out);
     }
 
@@ -198,7 +200,7 @@ impl Encoder {
     fn chunk(
         &mut self,
         choice: u32,
-        delta: Map<String, Value>,
+        delta: &impl Serialize,
         logprobs: Option<Value>,
         finish: Option<&str>,
         out: &mut Vec<u8>,
@@ -206,44 +208,51 @@ impl Encoder {
         if !self.begun.contains(&choice) {
             self.begun.push(choice);
             let role = json!({"role": "assistant", "content": "", "refusal": null});
-            self.write(choice, role, None, None, out);
+            self.write(choice, &role, None, None, out);
         }
-        self.write(choice, delta.into(), logprobs, finish, out);
+        self.write(choice, delta, logprobs, finish, out);
     }
 
     fn write(
         &self,
         choice: u32,
-        delta: Value,
+        delta: &impl Serialize,
         logprobs: Option<Value>,
         finish: Option<&str>,
         out: &mut Vec<u8>,
     ) {
-        let mut chunk = self.head();
-        let choice = json!({
-            "index": choice,
-            "delta": delta,
-            "logprobs": logprobs,
-            "finish_reason": finish,
-        });
-        chunk.insert("choices".to_owned(), Value::Array(vec![choice]));
-        if self.context.include_usage {
-            chunk.insert("usage".to_owned(), Value::Null);
-        }
-        sse::write(out, None, &chunk);
+        let usage = if self.context.include_usage {
+            UsageField::Later
+        } else {
+            UsageField::Absent
+        };
+        let choice = ChoiceChunk {
+            index: choice,
+            delta,
+            logprobs,
+            finish_reason: finish,
+        };
+        self.head.write(out, &[choice], &usage);
     }
 
-    fn head(&self) -> Map<String, Value> {
-        let mut chunk = Map::new();
-        chunk.insert("id".to_owned(), self.id.clone().into());
-        chunk.insert("object".to_owned(), "chat.completion.chunk".into());
-        chunk.insert("created".to_owned(), self.created_s.into());
-        chunk.insert("model".to_owned(), self.model.clone().into());
-        for (key, value) in &self.extra {
-            if !matches!(key.as_str(), "choices" | "usage") {
-                chunk.entry(key).or_insert_with(|| value.clone());
-            }
-        }
-        chunk
+    fn renew_head(&mut self) {
+        self.head = new_head(&self.context, &self.id, &self.model, &self.extra);
     }
+}
+
+fn new_head(context: &AnswerContext, id: &str, model: &str, extra: &Extra) -> ChunkHead {
+    ChunkHead::new("chat.completion.chunk", id, model, context.created_s, extra)
+}
+
+#[derive(Serialize)]
+struct ChoiceChunk<'a, D> {
+    index: u32,
+    delta: &'a D,
+    logprobs: Option<Value>,
+    finish_reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct TextDelta<'a> {
+    content: &'a str,
 }

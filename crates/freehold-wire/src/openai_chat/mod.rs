@@ -1,6 +1,7 @@
 //! OpenAI chat completions.
 
 pub(crate) mod chunk;
+pub(crate) mod chunk_head;
 mod decode_message;
 pub(crate) mod decode_request;
 pub(crate) mod decode_response;
