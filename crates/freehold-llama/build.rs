@@ -13,8 +13,13 @@ use std::path::{Path, PathBuf};
 const DIRECTORY_NAME: &str = "freehold-lib";
 
 /// Kept in step with `cmake/cpu_variants.cmake`, which leaves these empty.
-const UNSHIPPED_VARIANTS: [&str; 5] =
-    ["sandybridge", "ivybridge", "piledriver", "cannonlake", "cooperlake"];
+const UNSHIPPED_VARIANTS: [&str; 5] = [
+    "sandybridge",
+    "ivybridge",
+    "piledriver",
+    "cannonlake",
+    "cooperlake",
+];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -26,11 +31,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         env::var("DEP_LLAMA_BACKENDS_DIR")
             .map_err(|_| "llama-cpp-sys-2 did not say where it put the CPU kernels")?,
     );
-    let install_dir = backends.parent().ok_or("the kernels' directory has no parent")?;
+    let install_dir = backends
+        .parent()
+        .ok_or("the kernels' directory has no parent")?;
 
     // .../target/<profile>/build/<crate>-<hash>/out
     let out_dir = PathBuf::from(env::var("OUT_DIR")?);
-    let profile_dir = out_dir.ancestors().nth(3).ok_or("OUT_DIR is not deep enough")?;
+    let profile_dir = out_dir
+        .ancestors()
+        .nth(3)
+        .ok_or("OUT_DIR is not deep enough")?;
     let destination = profile_dir.join(DIRECTORY_NAME);
     fs::create_dir_all(&destination)?;
     for directory in ["lib", "lib64", "backends"] {
@@ -66,5 +76,7 @@ fn copy_libraries(source: &Path, destination: &Path) -> Result<(), Box<dyn Error
 }
 
 fn is_unshipped(name: &str) -> bool {
-    UNSHIPPED_VARIANTS.iter().any(|variant| name.starts_with(&format!("libggml-cpu-{variant}.")))
+    UNSHIPPED_VARIANTS
+        .iter()
+        .any(|variant| name.starts_with(&format!("libggml-cpu-{variant}.")))
 }

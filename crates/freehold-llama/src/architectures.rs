@@ -170,7 +170,15 @@ mod tests {
     #[test]
     fn the_list_is_sorted_and_holds_the_common_names() {
         assert!(SUPPORTED.is_sorted());
-        for name in ["llama", "qwen2", "qwen3", "gemma3", "gpt-oss", "deepseek2", "phi3"] {
+        for name in [
+            "llama",
+            "qwen2",
+            "qwen3",
+            "gemma3",
+            "gpt-oss",
+            "deepseek2",
+            "phi3",
+        ] {
             assert!(is_supported(name), "{name}");
         }
         assert!(!is_supported("llama-of-next-year"));

@@ -50,7 +50,9 @@ pub enum LoadError {
         architecture: String,
     },
     /// The machine has too little memory.
-    #[error("the model needs about {needed_bytes} bytes of memory; {available_bytes} are available")]
+    #[error(
+        "the model needs about {needed_bytes} bytes of memory; {available_bytes} are available"
+    )]
     NotEnoughMemory {
         /// Weights, cache and buffers together.
         needed_bytes: u64,
@@ -138,5 +140,9 @@ pub enum RequestError {
 }
 
 fn list(paths: &[PathBuf]) -> String {
-    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+    paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect::<Vec<_>>()
+        .join(", ")
 }

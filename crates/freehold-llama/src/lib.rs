@@ -9,7 +9,9 @@
 //! This room never fetches a model, never opens a connection, never decides who may ask, and never
 //! logs what was asked or answered. It is the only room that links C++ code.
 
+mod adapter;
 mod architectures;
+mod chat;
 mod engine;
 mod error;
 mod gguf;
@@ -18,13 +20,12 @@ mod model_info;
 mod output;
 mod settings;
 
+pub use adapter::{EmbeddedBackend, EmbeddedModel};
 pub use engine::output::{EndReason, Output, TokenCounts, TokenLogprob};
 pub use engine::request::{Constraint, GenerateRequest, Prompt, PromptPiece, SamplingOptions};
 pub use engine::stats::EngineStats;
 pub use engine::{Engine, Generation, ShutDown};
 pub use error::{GgufError, LoadError, RequestError};
 pub use libraries::{DIRECTORY_VARIABLE, devices, search_path};
-pub use model_info::{
-    MemoryEstimate, ModelInfo, RecommendedSampling, available_memory_bytes,
-};
+pub use model_info::{MemoryEstimate, ModelInfo, RecommendedSampling, available_memory_bytes};
 pub use settings::EngineSettings;

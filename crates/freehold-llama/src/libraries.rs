@@ -28,8 +28,7 @@ pub(crate) fn shared() -> Result<Arc<LlamaBackend>, LoadError> {
     }
     send_logs_to_tracing(LogOptions::default());
     open_kernels()?;
-    let backend =
-        LlamaBackend::init().map_err(|error| LoadError::Initialise(error.to_string()))?;
+    let backend = LlamaBackend::init().map_err(|error| LoadError::Initialise(error.to_string()))?;
     let backend = Arc::new(backend);
     *shared = Arc::downgrade(&backend);
     Ok(backend)
@@ -55,8 +54,9 @@ pub fn search_path() -> Vec<PathBuf> {
         return vec![directory.into()];
     }
     let mut directories = Vec::new();
-    if let Some(beside) =
-        std::env::current_exe().ok().and_then(|program| Some(program.parent()?.to_owned()))
+    if let Some(beside) = std::env::current_exe()
+        .ok()
+        .and_then(|program| Some(program.parent()?.to_owned()))
     {
         directories.push(beside.join(DIRECTORY_NAME));
         if let Some(above) = beside.parent() {
@@ -104,8 +104,11 @@ fn has_kernels(directory: &std::path::Path) -> bool {
     // The binding panics on a path that is not UTF-8.
     directory.to_str().is_some()
         && std::fs::read_dir(directory).is_ok_and(|entries| {
-            entries
-                .flatten()
-                .any(|entry| entry.file_name().to_string_lossy().starts_with("libggml-cpu"))
+            entries.flatten().any(|entry| {
+                entry
+                    .file_name()
+                    .to_string_lossy()
+                    .starts_with("libggml-cpu")
+            })
         })
 }

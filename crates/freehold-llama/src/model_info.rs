@@ -71,7 +71,9 @@ pub struct MemoryEstimate {
 impl MemoryEstimate {
     /// All together.
     pub const fn total_bytes(&self) -> u64 {
-        self.weights_bytes.saturating_add(self.cache_bytes).saturating_add(self.buffers_bytes)
+        self.weights_bytes
+            .saturating_add(self.cache_bytes)
+            .saturating_add(self.buffers_bytes)
     }
 }
 
@@ -92,7 +94,10 @@ impl ModelInfo {
             .to_owned();
         let of = |key: &str| format!("{architecture}.{key}");
         let small = |key: &str| {
-            header.unsigned_max(&of(key)).and_then(|value| u32::try_from(value).ok()).unwrap_or(0)
+            header
+                .unsigned_max(&of(key))
+                .and_then(|value| u32::try_from(value).ok())
+                .unwrap_or(0)
         };
         let layers = small("block_count");
         let embedding_length = small("embedding_length");
@@ -102,13 +107,22 @@ impl ModelInfo {
             heads_cached => heads_cached,
         };
         let per_head = embedding_length / heads;
-        let key_length = header.unsigned(&of("attention.key_length")).unwrap_or(per_head.into());
-        let value_length =
-            header.unsigned(&of("attention.value_length")).unwrap_or(per_head.into());
-        let fallback_name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let key_length = header
+            .unsigned(&of("attention.key_length"))
+            .unwrap_or(per_head.into());
+        let value_length = header
+            .unsigned(&of("attention.value_length"))
+            .unwrap_or(per_head.into());
+        let fallback_name = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         Ok(Self {
             path: path.to_owned(),
-            name: header.text("general.name").map_or(fallback_name, str::to_owned),
+            name: header
+                .text("general.name")
+                .map_or(fallback_name, str::to_owned),
             is_supported: architectures::is_supported(&architecture),
             parameters: header.parameters,
             file_bytes: header.file_bytes,
@@ -139,7 +153,9 @@ impl ModelInfo {
                 .cache_numbers_per_token
                 .saturating_mul(CACHE_NUMBER_BYTES)
                 .saturating_mul(u64::from(cache_tokens)),
-            buffers_bytes: FIXED_BUFFER_BYTES.saturating_add(activations).saturating_add(logits),
+            buffers_bytes: FIXED_BUFFER_BYTES
+                .saturating_add(activations)
+                .saturating_add(logits),
         }
     }
 }
@@ -149,12 +165,16 @@ fn vocabulary(header: &Header, architecture: &str) -> u32 {
         Some(crate::gguf::Value::Array { length }) => Some(*length),
         _ => header.unsigned(&format!("{architecture}.vocab_size")),
     };
-    length.and_then(|length| u32::try_from(length).ok()).unwrap_or(0)
+    length
+        .and_then(|length| u32::try_from(length).ok())
+        .unwrap_or(0)
 }
 
 fn recommended(header: &Header) -> RecommendedSampling {
     let fraction = |key: &str, max: f64| {
-        header.number(key).filter(|value| value.is_finite() && (0.0..=max).contains(value))
+        header
+            .number(key)
+            .filter(|value| value.is_finite() && (0.0..=max).contains(value))
     };
     RecommendedSampling {
         temperature: fraction("general.sampling.temp", 2.0),
@@ -169,14 +189,17 @@ fn recommended(header: &Header) -> RecommendedSampling {
 /// Memory that this process may still take, in bytes: the lesser of what the machine has
 /// available and what is left of the control group's limit. `None` where it cannot be told.
 pub fn available_memory_bytes() -> Option<u64> {
-    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("MemAvailable:"))?;
-        let kibibytes: u64 = line.split_ascii_whitespace().nth(1)?.parse().ok()?;
-        Some(kibibytes.saturating_mul(1024))
-    });
-    let number = |path: &str| -> Option<u64> {
-        std::fs::read_to_string(path).ok()?.trim().parse().ok()
-    };
+    let machine = std::fs::read_to_string("/proc/meminfo")
+        .ok()
+        .and_then(|text| {
+            let line = text
+                .lines()
+                .find(|line| line.starts_with("MemAvailable:"))?;
+            let kibibytes: u64 = line.split_ascii_whitespace().nth(1)?.parse().ok()?;
+            Some(kibibytes.saturating_mul(1024))
+        });
+    let number =
+        |path: &str| -> Option<u64> { std::fs::read_to_string(path).ok()?.trim().parse().ok() };
     let group = number("/sys/fs/cgroup/memory.max")
         .zip(number("/sys/fs/cgroup/memory.current"))
         .map(|(limit, current)| limit.saturating_sub(current));
@@ -193,7 +216,10 @@ mod tests {
 
     fn header(entries: &[(&str, Value)]) -> Header {
         Header {
-            entries: entries.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
+            entries: entries
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), value.clone()))
+                .collect(),
             tensor_count: 0,
             parameters: 1_000,
             file_bytes: 2_000,

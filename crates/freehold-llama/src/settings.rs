@@ -75,12 +75,32 @@ impl EngineSettings {
         };
         let context_tokens = self.context_tokens.unwrap_or(trained.min(8192));
         let cache_tokens = self.cache_tokens.unwrap_or(context_tokens);
-        within("context_tokens", context_tokens.into(), 16, CONTEXT_TOKENS_MAX.into())?;
-        within("cache_tokens", cache_tokens.into(), context_tokens.into(), CONTEXT_TOKENS_MAX.into())?;
+        within(
+            "context_tokens",
+            context_tokens.into(),
+            16,
+            CONTEXT_TOKENS_MAX.into(),
+        )?;
+        within(
+            "cache_tokens",
+            cache_tokens.into(),
+            context_tokens.into(),
+            CONTEXT_TOKENS_MAX.into(),
+        )?;
         within("slots", self.slots.into(), 1, 128)?;
         let sequences = self.slots.saturating_add(self.kept_prefixes);
-        within("slots + kept_prefixes", sequences.into(), 1, SEQUENCES_MAX.into())?;
-        within("prefill_chunk_tokens", self.prefill_chunk_tokens.into(), 1, 4096)?;
+        within(
+            "slots + kept_prefixes",
+            sequences.into(),
+            1,
+            SEQUENCES_MAX.into(),
+        )?;
+        within(
+            "prefill_chunk_tokens",
+            self.prefill_chunk_tokens.into(),
+            1,
+            4096,
+        )?;
         within("queue_length", self.queue_length as u64, 1, 1_000_000)?;
         within("output_buffer", self.output_buffer as u64, 1, 65_536)?;
         let threads = self.threads.map_or_else(default_threads, NonZeroUsize::get);
@@ -136,11 +156,41 @@ mod tests {
     fn settings_out_of_range_are_named() {
         let base = EngineSettings::new("x");
         for (settings, name) in [
-            (EngineSettings { slots: 0, ..base.clone() }, "slots"),
-            (EngineSettings { context_tokens: Some(1), ..base.clone() }, "context_tokens"),
-            (EngineSettings { cache_tokens: Some(17), ..base.clone() }, "cache_tokens"),
-            (EngineSettings { queue_length: 0, ..base.clone() }, "queue_length"),
-            (EngineSettings { kept_prefixes: 4096, ..base }, "slots + kept_prefixes"),
+            (
+                EngineSettings {
+                    slots: 0,
+                    ..base.clone()
+                },
+                "slots",
+            ),
+            (
+                EngineSettings {
+                    context_tokens: Some(1),
+                    ..base.clone()
+                },
+                "context_tokens",
+            ),
+            (
+                EngineSettings {
+                    cache_tokens: Some(17),
+                    ..base.clone()
+                },
+                "cache_tokens",
+            ),
+            (
+                EngineSettings {
+                    queue_length: 0,
+                    ..base.clone()
+                },
+                "queue_length",
+            ),
+            (
+                EngineSettings {
+                    kept_prefixes: 4096,
+                    ..base
+                },
+                "slots + kept_prefixes",
+            ),
         ] {
             match settings.resolve(2048) {
                 Err(LoadError::Setting { setting, .. }) => assert_eq!(setting, name),

@@ -32,10 +32,9 @@ impl ConstraintFactory {
     pub(crate) fn prepare(&self, constraint: &Constraint) -> Result<Guide, RequestError> {
         let matcher = |grammar| self.matcher(grammar);
         Ok(match constraint {
-            Constraint::JsonObject => Guide::from(matcher(json_grammar(
-                json!({"type": "object"}),
-                true,
-            ))?),
+            Constraint::JsonObject => {
+                Guide::from(matcher(json_grammar(json!({"type": "object"}), true))?)
+            }
             Constraint::JsonSchema { schema, lenient } => {
                 Guide::from(matcher(json_grammar(schema.clone(), *lenient))?)
             }
@@ -44,7 +43,10 @@ impl ConstraintFactory {
             }
             Constraint::LarkAfter { triggers, grammar } => Guide {
                 matcher: matcher(TopLevelGrammar::from_lark(grammar.clone()))?,
-                waiting: Some(Waiting { triggers: triggers.clone(), trail: String::new() }),
+                waiting: Some(Waiting {
+                    triggers: triggers.clone(),
+                    trail: String::new(),
+                }),
             },
         })
     }
@@ -93,7 +95,9 @@ fn json_grammar(mut schema: Value, lenient: bool) -> TopLevelGrammar {
         schema = json!({});
     }
     if let Value::Object(object) = &mut schema {
-        object.entry("x-guidance").or_insert_with(|| json_options(lenient));
+        object
+            .entry("x-guidance")
+            .or_insert_with(|| json_options(lenient));
     }
     TopLevelGrammar::from_json_schema(schema)
 }
@@ -125,7 +129,10 @@ struct Waiting {
 
 impl From<Matcher> for Guide {
     fn from(matcher: Matcher) -> Self {
-        Self { matcher, waiting: None }
+        Self {
+            matcher,
+            waiting: None,
+        }
     }
 }
 
@@ -136,7 +143,8 @@ impl Guide {
             return Ok(None);
         }
         let mask = self.matcher.compute_mask_or_eos();
-        mask.map(Some).map_err(|error| RequestError::Constraint(first_lines(&error.to_string())))
+        mask.map(Some)
+            .map_err(|error| RequestError::Constraint(first_lines(&error.to_string())))
     }
 
     /// Follows a drawn token. `bytes` is its text; `tokenize` is asked for the tokens of a text.
@@ -158,7 +166,10 @@ impl Guide {
         }
         // The token that completed the trigger may reach beyond it. The grammar works on bytes, so
         // any split of those bytes into tokens will do. What does not fit is not held against it.
-        let tokens: Vec<u32> = tokenize(&rest).into_iter().map(i32::cast_unsigned).collect();
+        let tokens: Vec<u32> = tokenize(&rest)
+            .into_iter()
+            .map(i32::cast_unsigned)
+            .collect();
         match self.matcher.try_consume_tokens(&tokens) {
             Ok(_) => Ok(()),
             Err(error) => Err(RequestError::Constraint(first_lines(&error.to_string()))),
@@ -204,7 +215,13 @@ impl Waiting {
 
 /// llguidance's messages can hold the whole grammar, and with it the client's schema.
 fn first_lines(message: &str) -> String {
-    message.lines().next().unwrap_or_default().chars().take(300).collect()
+    message
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(300)
+        .collect()
 }
 
 #[cfg(test)]
@@ -213,7 +230,10 @@ mod tests {
 
     #[test]
     fn triggers_are_found_over_tokens() {
-        let mut waiting = Waiting { triggers: vec!["<call>".into()], trail: String::new() };
+        let mut waiting = Waiting {
+            triggers: vec!["<call>".into()],
+            trail: String::new(),
+        };
         assert_eq!(waiting.watch("text ".repeat(200).as_bytes()), None);
         assert!(waiting.trail.len() <= TRAIL_BYTES);
         assert_eq!(waiting.watch(b"<ca"), None);
@@ -222,6 +242,9 @@ mod tests {
 
     #[test]
     fn long_messages_are_cut() {
-        assert_eq!(first_lines(&format!("{}\nsecret", "x".repeat(500))).len(), 300);
+        assert_eq!(
+            first_lines(&format!("{}\nsecret", "x".repeat(500))).len(),
+            300
+        );
     }
 }

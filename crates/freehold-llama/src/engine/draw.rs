@@ -37,16 +37,23 @@ pub(crate) fn next_token(
     if model.vocab().is_eog(LlamaToken(token)) {
         return Ok(Step::End(EndReason::Stop));
     }
-    let bytes = model.vocab().token_to_piece(LlamaToken(token), job.show_special, None);
+    let bytes = model
+        .vocab()
+        .token_to_piece(LlamaToken(token), job.show_special, None);
     if let Some(guide) = &mut choice.guide {
         guide.accept(token, &bytes, |text| tokenize(model, text))?;
     }
     choice.sampler.accept(token);
     choice.tokens.push(token);
-    let logprob = job.logprobs.map(|top| describe(model, &bytes, scores, token, top));
+    let logprob = job
+        .logprobs
+        .map(|top| describe(model, &bytes, scores, token, top));
     let mut piece = choice.push_text(&bytes, logprob);
     let stop = piece.stop.take();
-    let is_complete = choice.guide.as_ref().is_some_and(super::constraint::Guide::is_complete);
+    let is_complete = choice
+        .guide
+        .as_ref()
+        .is_some_and(super::constraint::Guide::is_complete);
     let is_full = choice.generated >= job.max_tokens;
     job.send_piece(index, piece);
     Ok(match stop {
@@ -58,7 +65,12 @@ pub(crate) fn next_token(
 }
 
 fn tokenize(model: &LlamaModel, text: &str) -> Vec<i32> {
-    model.vocab().tokenize(text.as_bytes(), false, false).into_iter().map(|token| token.0).collect()
+    model
+        .vocab()
+        .tokenize(text.as_bytes(), false, false)
+        .into_iter()
+        .map(|token| token.0)
+        .collect()
 }
 
 fn describe(
@@ -73,6 +85,10 @@ fn describe(
     TokenLogprob {
         bytes: bytes.to_vec(),
         logprob: logprobs.chosen,
-        top: logprobs.top.into_iter().map(|(id, logprob)| (piece(id), logprob)).collect(),
+        top: logprobs
+            .top
+            .into_iter()
+            .map(|(id, logprob)| (piece(id), logprob))
+            .collect(),
     }
 }

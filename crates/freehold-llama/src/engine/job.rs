@@ -105,7 +105,11 @@ impl Job {
                 tokens: prepared.prompt.clone(),
                 decoded: 0,
                 sequence: None,
-                state: if index == 0 { ChoiceState::Running } else { ChoiceState::Forking },
+                state: if index == 0 {
+                    ChoiceState::Running
+                } else {
+                    ChoiceState::Forking
+                },
                 generated: 0,
                 guide: prepared.guide.clone(),
                 assembler: Assembler::new(prepared.stop.clone()),
@@ -119,7 +123,10 @@ impl Job {
             deterministic: prepared.deterministic,
             seeded,
             show_special: prepared.show_special,
-            counts: TokenCounts { prompt: prompt_tokens, ..TokenCounts::default() },
+            counts: TokenCounts {
+                prompt: prompt_tokens,
+                ..TokenCounts::default()
+            },
             started: None,
             reply: prepared.reply,
             outbox: VecDeque::new(),
@@ -139,12 +146,17 @@ impl Job {
     }
 
     pub(crate) fn is_finished(&self) -> bool {
-        self.choices.iter().all(|choice| choice.state == ChoiceState::Finished)
+        self.choices
+            .iter()
+            .all(|choice| choice.state == ChoiceState::Finished)
     }
 
     /// Choices that take or will take a slot.
     pub(crate) fn unfinished(&self) -> usize {
-        self.choices.iter().filter(|choice| choice.state != ChoiceState::Finished).count()
+        self.choices
+            .iter()
+            .filter(|choice| choice.state != ChoiceState::Finished)
+            .count()
     }
 
     /// Tokens that it holds in the cache, plus some room to go on.
@@ -153,7 +165,11 @@ impl Job {
             .iter()
             .filter(|choice| choice.state != ChoiceState::Finished)
             .map(|choice| {
-                choice.tokens.len() + self.max_tokens.saturating_sub(choice.generated).min(headroom)
+                choice.tokens.len()
+                    + self
+                        .max_tokens
+                        .saturating_sub(choice.generated)
+                        .min(headroom)
             })
             .sum()
     }

@@ -3,11 +3,11 @@
 pub(crate) mod constraint;
 mod draw;
 mod job;
-pub mod output;
-pub mod request;
+pub(crate) mod output;
+pub(crate) mod request;
 mod sampler;
 mod sequences;
-pub mod stats;
+pub(crate) mod stats;
 mod worker;
 
 use std::num::NonZeroU32;
@@ -70,7 +70,9 @@ impl Engine {
     pub fn load(settings: &EngineSettings) -> Result<Self, LoadError> {
         let info = ModelInfo::read(&settings.model_path)?;
         if !info.is_supported {
-            return Err(LoadError::UnsupportedArchitecture { architecture: info.architecture });
+            return Err(LoadError::UnsupportedArchitecture {
+                architecture: info.architecture,
+            });
         }
         let resolved = settings.resolve(info.context_tokens_trained)?;
         if !settings.ignore_memory_estimate {
@@ -100,8 +102,9 @@ impl Engine {
                 Worker::new(&shared.model, context, settings, receiver, meter).run();
             })
             .map_err(|error| LoadError::Thread(error.to_string()))?;
-        let shared =
-            outcome.recv().map_err(|_| LoadError::Thread("it died while loading".into()))??;
+        let shared = outcome
+            .recv()
+            .map_err(|_| LoadError::Thread("it died while loading".into()))??;
         tracing::info!(
             model = shared.info.name,
             context_tokens = shared.settings.context_tokens,
@@ -109,7 +112,11 @@ impl Engine {
             threads = shared.settings.threads,
             "loaded a model"
         );
-        Ok(Self { shared, commands, thread: Mutex::new(Some(thread)) })
+        Ok(Self {
+            shared,
+            commands,
+            thread: Mutex::new(Some(thread)),
+        })
     }
 
     /// What the model says about itself.
@@ -130,6 +137,12 @@ impl Engine {
     /// What the engine is doing, now and whenever it changes.
     pub fn stats(&self) -> watch::Receiver<EngineStats> {
         self.shared.meter.subscribe()
+    }
+
+    /// Whether the engine still serves.
+    pub fn is_running(&self) -> bool {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
     /// Accepts a request, or refuses it. Reads and cuts the prompt into tokens first, which takes
@@ -167,7 +180,10 @@ impl Engine {
             reply,
             ticket,
         };
-        match self.commands.try_send(Command::Generate(Box::new(prepared))) {
+        match self
+            .commands
+            .try_send(Command::Generate(Box::new(prepared)))
+        {
             Ok(()) => Ok(Generation { outputs }),
             Err(TrySendError::Disconnected(_)) => Err(RequestError::ShutDown),
             Err(TrySendError::Full(_)) => Err(RequestError::QueueFull {
@@ -213,7 +229,11 @@ impl Engine {
         let at_once = how == ShutDown::AtOnce;
         // Fails only when the thread has ended already.
         let _ = self.commands.send(Command::ShutDown { at_once });
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(thread) = thread
             && thread.join().is_err()
         {
@@ -224,7 +244,10 @@ impl Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Engine").field("model", &self.shared.info.name).finish_non_exhaustive()
+        formatter
+            .debug_struct("Engine")
+            .field("model", &self.shared.info.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -255,12 +278,16 @@ impl Shared {
         let mut tokens: Vec<LlamaToken> = Vec::new();
         match prompt {
             Prompt::Tokens(ids) => return non_empty(ids.clone()),
-            Prompt::Text(text) => vocabulary.tokenize_into(text.as_bytes(), &mut tokens, true, true),
+            Prompt::Text(text) => {
+                vocabulary.tokenize_into(text.as_bytes(), &mut tokens, true, true)
+            }
             Prompt::Pieces(pieces) => {
                 // Templates write the token that begins a prompt themselves, or leave it to us.
                 let begin_text = self.token_text(begin);
                 let has_begin = !begin_text.is_empty()
-                    && pieces.first().is_some_and(|piece| piece.text.starts_with(&begin_text));
+                    && pieces
+                        .first()
+                        .is_some_and(|piece| piece.text.starts_with(&begin_text));
                 if vocabulary.should_add_bos() && !has_begin {
                     tokens.push(begin);
                 }
@@ -283,9 +310,16 @@ impl Shared {
         let room = limit_tokens.saturating_sub(prompt_tokens);
         let wanted = max_tokens.unwrap_or_else(|| u64::from(room));
         if room == 0 || wanted > u64::from(limit_tokens) {
-            let answer_tokens =
-                if room == 0 { 1 } else { u32::try_from(wanted).unwrap_or(u32::MAX) };
-            return Err(RequestError::ContextOverflow { prompt_tokens, answer_tokens, limit_tokens });
+            let answer_tokens = if room == 0 {
+                1
+            } else {
+                u32::try_from(wanted).unwrap_or(u32::MAX)
+            };
+            return Err(RequestError::ContextOverflow {
+                prompt_tokens,
+                answer_tokens,
+                limit_tokens,
+            });
         }
         Ok(usize::try_from(wanted.min(u64::from(room))).unwrap_or(usize::MAX))
     }
@@ -315,12 +349,17 @@ fn non_empty(tokens: Vec<i32>) -> Result<Vec<i32>, RequestError> {
 
 fn check_memory(info: &ModelInfo, settings: &Resolved) -> Result<(), LoadError> {
     let batch_tokens = settings.slots + settings.prefill_chunk_tokens;
-    let estimate =
-        info.memory(settings.cache_tokens, u32::try_from(batch_tokens).unwrap_or(u32::MAX));
+    let estimate = info.memory(
+        settings.cache_tokens,
+        u32::try_from(batch_tokens).unwrap_or(u32::MAX),
+    );
     let needed_bytes = estimate.total_bytes();
     match available_memory_bytes() {
         Some(available_bytes) if available_bytes < needed_bytes => {
-            Err(LoadError::NotEnoughMemory { needed_bytes, available_bytes })
+            Err(LoadError::NotEnoughMemory {
+                needed_bytes,
+                available_bytes,
+            })
         }
         _ => Ok(()),
     }
@@ -333,9 +372,19 @@ fn load_model(
     meter: Arc<Meter>,
 ) -> Result<Shared, LoadError> {
     let params = LlamaModelParams::default().with_n_gpu_layers(settings.gpu_layers);
-    let model = LlamaModel::load_from_file(&backend, &info.path, &params)
-        .map_err(|_| LoadError::Refused { architecture: info.architecture.clone() })?;
-    Ok(Shared { model, backend, info, settings, constraints: OnceLock::new(), meter })
+    let model = LlamaModel::load_from_file(&backend, &info.path, &params).map_err(|_| {
+        LoadError::Refused {
+            architecture: info.architecture.clone(),
+        }
+    })?;
+    Ok(Shared {
+        model,
+        backend,
+        info,
+        settings,
+        constraints: OnceLock::new(),
+        meter,
+    })
 }
 
 fn new_context(shared: &Shared) -> Result<llama_cpp_2::context::LlamaContext<'_>, LoadError> {
@@ -353,5 +402,7 @@ fn new_context(shared: &Shared) -> Result<llama_cpp_2::context::LlamaContext<'_>
     shared
         .model
         .new_context(&shared.backend, params)
-        .map_err(|_| LoadError::Context { context_tokens: settings.cache_tokens })
+        .map_err(|_| LoadError::Context {
+            context_tokens: settings.cache_tokens,
+        })
 }

@@ -125,7 +125,10 @@ impl GenerateRequest {
     pub(crate) fn check(&self, slots: usize, vocabulary: i32) -> Result<(), RequestError> {
         self.sampling.check(vocabulary)?;
         if self.choices == 0 || self.choices as usize > slots {
-            return Err(invalid("n", format!("must be between 1 and {slots}, the engine's slots")));
+            return Err(invalid(
+                "n",
+                format!("must be between 1 and {slots}, the engine's slots"),
+            ));
         }
         if self.max_tokens == Some(0) {
             return Err(invalid("max_tokens", "must be at least 1"));
@@ -133,17 +136,29 @@ impl GenerateRequest {
         if self.stop.len() > STOPS_MAX {
             return Err(invalid("stop", format!("at most {STOPS_MAX} texts")));
         }
-        if self.stop.iter().any(|stop| stop.is_empty() || stop.len() > STOP_BYTES_MAX) {
+        if self
+            .stop
+            .iter()
+            .any(|stop| stop.is_empty() || stop.len() > STOP_BYTES_MAX)
+        {
             let message = format!("every text must have 1 to {STOP_BYTES_MAX} bytes");
             return Err(invalid("stop", message));
         }
         if self.logprobs.is_some_and(|top| top > TOP_LOGPROBS_MAX) {
-            return Err(invalid("top_logprobs", format!("must be at most {TOP_LOGPROBS_MAX}")));
+            return Err(invalid(
+                "top_logprobs",
+                format!("must be at most {TOP_LOGPROBS_MAX}"),
+            ));
         }
         if let Prompt::Tokens(tokens) = &self.prompt
-            && let Some(token) = tokens.iter().find(|token| !(0..vocabulary).contains(*token))
+            && let Some(token) = tokens
+                .iter()
+                .find(|token| !(0..vocabulary).contains(*token))
         {
-            return Err(invalid("prompt", format!("{token} is no token of this model")));
+            return Err(invalid(
+                "prompt",
+                format!("{token} is no token of this model"),
+            ));
         }
         Ok(())
     }
@@ -156,13 +171,24 @@ impl SamplingOptions {
         within("min_p", self.min_p, 0.0, 1.0)?;
         within("frequency_penalty", self.frequency_penalty, -2.0, 2.0)?;
         within("presence_penalty", self.presence_penalty, -2.0, 2.0)?;
-        within("repetition_penalty", self.repetition_penalty, f64::MIN_POSITIVE, 10.0)?;
+        within(
+            "repetition_penalty",
+            self.repetition_penalty,
+            f64::MIN_POSITIVE,
+            10.0,
+        )?;
         if self.logit_bias.len() > BIASES_MAX {
-            return Err(invalid("logit_bias", format!("at most {BIASES_MAX} tokens")));
+            return Err(invalid(
+                "logit_bias",
+                format!("at most {BIASES_MAX} tokens"),
+            ));
         }
         for (token, bias) in &self.logit_bias {
             if !(0..vocabulary).contains(token) {
-                return Err(invalid("logit_bias", format!("{token} is no token of this model")));
+                return Err(invalid(
+                    "logit_bias",
+                    format!("{token} is no token of this model"),
+                ));
             }
             within("logit_bias", Some(*bias), -100.0, 100.0)?;
         }
@@ -181,7 +207,11 @@ impl SamplingOptions {
             frequency_penalty: single(self.frequency_penalty.unwrap_or(0.0)),
             presence_penalty: single(self.presence_penalty.unwrap_or(0.0)),
             repetition_penalty: single(self.repetition_penalty.unwrap_or(1.0)),
-            logit_bias: self.logit_bias.iter().map(|(&id, &bias)| (id, single(bias))).collect(),
+            logit_bias: self
+                .logit_bias
+                .iter()
+                .map(|(&id, &bias)| (id, single(bias)))
+                .collect(),
             seed: self.seed,
         }
     }
@@ -201,15 +231,14 @@ pub(crate) struct Draw {
     pub(crate) seed: Option<u64>,
 }
 
-fn within(
-    field: &'static str,
-    value: Option<f64>,
-    min: f64,
-    max: f64,
-) -> Result<(), RequestError> {
+fn within(field: &'static str, value: Option<f64>, min: f64, max: f64) -> Result<(), RequestError> {
     match value {
         Some(value) if !(min..=max).contains(&value) => {
-            let from = if min == f64::MIN_POSITIVE { "above 0".into() } else { format!("at least {min}") };
+            let from = if min == f64::MIN_POSITIVE {
+                "above 0".into()
+            } else {
+                format!("at least {min}")
+            };
             Err(invalid(field, format!("must be {from} and at most {max}")))
         }
         _ => Ok(()),
@@ -217,7 +246,10 @@ fn within(
 }
 
 pub(crate) fn invalid(field: &'static str, message: impl Into<String>) -> RequestError {
-    RequestError::Invalid { field, message: message.into() }
+    RequestError::Invalid {
+        field,
+        message: message.into(),
+    }
 }
 
 #[cfg(test)]
@@ -236,15 +268,34 @@ mod tests {
     #[test]
     fn values_out_of_range_are_named() {
         for (name, temperature) in [("nan", f64::NAN), ("low", -0.1), ("high", 2.1)] {
-            assert_eq!(field(|r| r.sampling.temperature = Some(temperature)), "temperature", "{name}");
+            assert_eq!(
+                field(|r| r.sampling.temperature = Some(temperature)),
+                "temperature",
+                "{name}"
+            );
         }
         assert_eq!(field(|r| r.sampling.top_p = Some(0.0)), "top_p");
         assert_eq!(field(|r| r.sampling.min_p = Some(1.5)), "min_p");
-        assert_eq!(field(|r| r.sampling.frequency_penalty = Some(3.0)), "frequency_penalty");
-        assert_eq!(field(|r| r.sampling.presence_penalty = Some(f64::INFINITY)), "presence_penalty");
-        assert_eq!(field(|r| r.sampling.repetition_penalty = Some(0.0)), "repetition_penalty");
-        assert_eq!(field(|r| r.sampling.logit_bias = BTreeMap::from([(100, 1.0)])), "logit_bias");
-        assert_eq!(field(|r| r.sampling.logit_bias = BTreeMap::from([(1, 101.0)])), "logit_bias");
+        assert_eq!(
+            field(|r| r.sampling.frequency_penalty = Some(3.0)),
+            "frequency_penalty"
+        );
+        assert_eq!(
+            field(|r| r.sampling.presence_penalty = Some(f64::INFINITY)),
+            "presence_penalty"
+        );
+        assert_eq!(
+            field(|r| r.sampling.repetition_penalty = Some(0.0)),
+            "repetition_penalty"
+        );
+        assert_eq!(
+            field(|r| r.sampling.logit_bias = BTreeMap::from([(100, 1.0)])),
+            "logit_bias"
+        );
+        assert_eq!(
+            field(|r| r.sampling.logit_bias = BTreeMap::from([(1, 101.0)])),
+            "logit_bias"
+        );
         assert_eq!(field(|r| r.choices = 0), "n");
         assert_eq!(field(|r| r.choices = 9), "n");
         assert_eq!(field(|r| r.max_tokens = Some(0)), "max_tokens");
@@ -256,9 +307,15 @@ mod tests {
 
     #[test]
     fn the_request_goes_before_the_model_and_the_model_before_us() {
-        let recommended =
-            RecommendedSampling { temperature: Some(0.6), top_k: Some(20), ..Default::default() };
-        let options = SamplingOptions { temperature: Some(0.0), ..Default::default() };
+        let recommended = RecommendedSampling {
+            temperature: Some(0.6),
+            top_k: Some(20),
+            ..Default::default()
+        };
+        let options = SamplingOptions {
+            temperature: Some(0.0),
+            ..Default::default()
+        };
         let draw = options.resolve(&recommended);
         assert_eq!((draw.temperature, draw.top_k, draw.top_p), (0.0, 20, 0.95));
     }

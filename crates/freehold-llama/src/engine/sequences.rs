@@ -44,7 +44,12 @@ pub(crate) enum Reuse {
 impl Sequences {
     pub(crate) fn new(active_max: usize, kept_max: usize, kept_tokens_max: usize) -> Self {
         let count = i32::try_from(active_max + kept_max).unwrap_or(i32::MAX);
-        Self { free: (0..count).rev().collect(), kept: VecDeque::new(), kept_max, kept_tokens_max }
+        Self {
+            free: (0..count).rev().collect(),
+            kept: VecDeque::new(),
+            kept_max,
+            kept_tokens_max,
+        }
     }
 
     /// A sequence with nothing in it. There is one as long as no more are taken than may be active.
@@ -102,7 +107,11 @@ impl Sequences {
 
     /// Tokens that the best kept beginning of a prompt would save.
     pub(crate) fn best_kept(&self, usable: &[i32]) -> usize {
-        self.kept.iter().map(|kept| common_prefix(&kept.tokens, usable)).max().unwrap_or(0)
+        self.kept
+            .iter()
+            .map(|kept| common_prefix(&kept.tokens, usable))
+            .max()
+            .unwrap_or(0)
     }
 
     /// Number of kept sequences.
@@ -118,7 +127,10 @@ impl Sequences {
 
 /// How many tokens two sequences have in common at their beginning.
 pub(crate) fn common_prefix(left: &[i32], right: &[i32]) -> usize {
-    left.iter().zip(right).take_while(|(left, right)| left == right).count()
+    left.iter()
+        .zip(right)
+        .take_while(|(left, right)| left == right)
+        .count()
 }
 
 /// Whether agreement of this length is worth a copy.
@@ -139,7 +151,10 @@ mod tests {
         let mut sequences = Sequences::new(1, 2, 1_000);
         let id = sequences.take().expect("free");
         assert!(sequences.keep(id, tokens(0..40)).is_empty());
-        assert_eq!(sequences.reuse(&tokens(0..40)), Some(Reuse::TakeOver { id, tokens: 39 }));
+        assert_eq!(
+            sequences.reuse(&tokens(0..40)),
+            Some(Reuse::TakeOver { id, tokens: 39 })
+        );
     }
 
     #[test]
@@ -149,7 +164,10 @@ mod tests {
         sequences.keep(id, tokens(0..100));
         let mut prompt = tokens(0..20);
         prompt.extend(500..600);
-        assert_eq!(sequences.reuse(&prompt), Some(Reuse::Copy { id, tokens: 20 }));
+        assert_eq!(
+            sequences.reuse(&prompt),
+            Some(Reuse::Copy { id, tokens: 20 })
+        );
         assert_eq!(sequences.kept_count(), 1);
     }
 

@@ -57,7 +57,13 @@ impl Meter {
     pub(crate) fn publish(&self, active: usize, kept_prefixes: usize, kept_tokens: usize) {
         let waiting = self.waiting.load(Ordering::Acquire);
         self.stats.send_if_modified(|stats| {
-            let new = EngineStats { active, waiting, kept_prefixes, kept_tokens, ..*stats };
+            let new = EngineStats {
+                active,
+                waiting,
+                kept_prefixes,
+                kept_tokens,
+                ..*stats
+            };
             let is_new = *stats != new;
             *stats = new;
             is_new
@@ -76,7 +82,8 @@ impl Meter {
         if let Some(started) = job.started {
             let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
             let mean_ms = self.mean_ms.load(Ordering::Relaxed);
-            self.mean_ms.store((mean_ms * 7).saturating_add(took_ms) / 8, Ordering::Relaxed);
+            self.mean_ms
+                .store((mean_ms * 7).saturating_add(took_ms) / 8, Ordering::Relaxed);
         }
         self.stats.send_modify(|stats| {
             stats.completion_tokens += u64::from(job.counts.completion);

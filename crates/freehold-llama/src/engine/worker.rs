@@ -88,7 +88,9 @@ impl<'model> Worker<'model> {
             sequences: Sequences::new(
                 settings.slots,
                 settings.kept_prefixes,
-                settings.kept_prefix_tokens.min(settings.cache_tokens as usize / 2),
+                settings
+                    .kept_prefix_tokens
+                    .min(settings.cache_tokens as usize / 2),
             ),
             can_reuse: !model.is_recurrent() && !model.is_hybrid(),
             waiting: VecDeque::new(),
@@ -122,8 +124,7 @@ impl<'model> Worker<'model> {
 
     /// Takes commands. Waits for one only when there is nothing to do. False: end.
     fn receive(&mut self) -> bool {
-        let is_idle =
-            self.active.is_empty() && self.waiting.is_empty() && self.leaving.is_empty();
+        let is_idle = self.active.is_empty() && self.waiting.is_empty() && self.leaving.is_empty();
         if is_idle {
             if self.is_closing {
                 return false;
@@ -184,7 +185,8 @@ impl<'model> Worker<'model> {
         for job in self.active.iter_mut().chain(&mut self.leaving) {
             job.flush();
         }
-        self.leaving.retain(|job| job.is_paused() && !job.is_abandoned());
+        self.leaving
+            .retain(|job| job.is_paused() && !job.is_abandoned());
         self.waiting.retain(|job| !job.is_abandoned());
         let mut index = 0;
         while index < self.active.len() {
@@ -203,8 +205,11 @@ impl<'model> Worker<'model> {
         while let Some(front) = self.waiting.front() {
             if !self.active.is_empty() {
                 let taken: usize = self.active.iter().map(Job::unfinished).sum();
-                let held: usize =
-                    self.active.iter().map(|job| job.cache_need(HEADROOM_TOKENS)).sum();
+                let held: usize = self
+                    .active
+                    .iter()
+                    .map(|job| job.cache_need(HEADROOM_TOKENS))
+                    .sum();
                 let wanted = held + front.cache_need(HEADROOM_TOKENS);
                 if taken + front.unfinished() > self.settings.slots
                     || wanted > self.settings.cache_tokens as usize
@@ -247,7 +252,10 @@ impl<'model> Worker<'model> {
             let cached_tokens = u32::try_from(job.choices[0].decoded).unwrap_or(u32::MAX);
             job.counts.cached = cached_tokens;
             self.meter.started(&job);
-            job.send(Output::Started { prompt_tokens: job.counts.prompt, cached_tokens });
+            job.send(Output::Started {
+                prompt_tokens: job.counts.prompt,
+                cached_tokens,
+            });
         }
         self.active.push(job);
     }
@@ -338,7 +346,11 @@ impl<'model> Worker<'model> {
                     if pending == 0 || (pending > 1) != reads_prompt {
                         continue;
                     }
-                    let count = if reads_prompt { pending.min(prompt_budget) } else { 1 };
+                    let count = if reads_prompt {
+                        pending.min(prompt_budget)
+                    } else {
+                        1
+                    };
                     if count == 0 {
                         continue;
                     }
@@ -352,7 +364,11 @@ impl<'model> Worker<'model> {
                         let wants_scores = is_last && offset + 1 == count;
                         let token = LlamaToken(choice.tokens[place]);
                         let position = i32::try_from(place).unwrap_or(i32::MAX);
-                        if self.batch.add(token, position, &[sequence], wants_scores).is_err() {
+                        if self
+                            .batch
+                            .add(token, position, &[sequence], wants_scores)
+                            .is_err()
+                        {
                             break;
                         }
                         added += 1;
@@ -402,9 +418,10 @@ impl<'model> Worker<'model> {
         if choice != 0 {
             return;
         }
-        let (Some(from), decoded) =
-            (self.active[job].choices[0].sequence, self.active[job].choices[0].decoded)
-        else {
+        let (Some(from), decoded) = (
+            self.active[job].choices[0].sequence,
+            self.active[job].choices[0].decoded,
+        ) else {
             return;
         };
         for sibling in &mut self.active[job].choices[1..] {
@@ -422,7 +439,13 @@ impl<'model> Worker<'model> {
     }
 
     fn draw(&mut self, job_index: usize, choice_index: usize, scores: i32) {
-        let Self { model, context, active, scratch, .. } = self;
+        let Self {
+            model,
+            context,
+            active,
+            scratch,
+            ..
+        } = self;
         let job = &mut active[job_index];
         if job.choices[choice_index].state != ChoiceState::Running {
             return;
@@ -505,7 +528,11 @@ impl<'model> Worker<'model> {
         tracing::error!(error, "the model could not be evaluated");
         let mut failed: Vec<usize> = self.rows.iter().map(|row| row.job).collect();
         failed.dedup();
-        for (index, mut job) in std::mem::take(&mut self.active).into_iter().enumerate().rev() {
+        for (index, mut job) in std::mem::take(&mut self.active)
+            .into_iter()
+            .enumerate()
+            .rev()
+        {
             self.empty_sequences(&mut job);
             if failed.contains(&index) {
                 job.fail(RequestError::Evaluate(error.to_owned()));
@@ -539,13 +566,17 @@ impl<'model> Worker<'model> {
 
     fn empty(&mut self, id: i32) {
         // Removing a whole sequence cannot fail.
-        let _ = self.context.clear_kv_cache_seq(u32::try_from(id).ok(), None, None);
+        let _ = self
+            .context
+            .clear_kv_cache_seq(u32::try_from(id).ok(), None, None);
     }
 
     /// Cuts a sequence after `tokens` tokens; false when the model's cache cannot be cut.
     fn cut(&mut self, id: i32, tokens: usize) -> bool {
         let from = u32::try_from(tokens).ok();
-        let cut = self.context.clear_kv_cache_seq(u32::try_from(id).ok(), from, None);
+        let cut = self
+            .context
+            .clear_kv_cache_seq(u32::try_from(id).ok(), from, None);
         matches!(cut, Ok(true))
     }
 }

@@ -22,7 +22,7 @@ const TEXT_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// One value of the header's metadata.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub(crate) enum Value {
     /// Any unsigned integer.
     Unsigned(u64),
     /// Any signed integer.
@@ -44,15 +44,15 @@ pub enum Value {
 
 /// The header of a GGUF file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Header {
+pub(crate) struct Header {
     /// Metadata by key.
-    pub entries: BTreeMap<String, Value>,
+    pub(crate) entries: BTreeMap<String, Value>,
     /// Number of tensors.
-    pub tensor_count: u64,
+    pub(crate) tensor_count: u64,
     /// Elements of all tensors together, i.e. the model's parameters.
-    pub parameters: u64,
+    pub(crate) parameters: u64,
     /// Size of the whole file.
-    pub file_bytes: u64,
+    pub(crate) file_bytes: u64,
 }
 
 impl Header {
@@ -60,7 +60,7 @@ impl Header {
     ///
     /// # Errors
     /// When the file cannot be read, is no GGUF file, is cut short, or is malformed.
-    pub fn open(path: &Path) -> Result<Self, GgufError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, GgufError> {
         let file = File::open(path).map_err(GgufError::Io)?;
         let file_bytes = file.metadata().map_err(GgufError::Io)?.len();
         Self::read(BufReader::with_capacity(256 * 1024, file), file_bytes)
@@ -70,7 +70,7 @@ impl Header {
     ///
     /// # Errors
     /// As [`Header::open`].
-    pub fn read(source: impl std::io::Read, file_bytes: u64) -> Result<Self, GgufError> {
+    pub(crate) fn read(source: impl std::io::Read, file_bytes: u64) -> Result<Self, GgufError> {
         let mut reader = HeaderReader::new(source, file_bytes);
         let (tensor_count, entry_count) = reader.preamble()?;
         if entry_count > ENTRIES_MAX {
@@ -94,11 +94,16 @@ impl Header {
             Some(_) => return Err(GgufError::Malformed("impossible tensor alignment")),
         };
         let parameters = reader.tensors(tensor_count, alignment)?;
-        Ok(Self { entries, tensor_count, parameters, file_bytes })
+        Ok(Self {
+            entries,
+            tensor_count,
+            parameters,
+            file_bytes,
+        })
     }
 
     /// The text under `key`.
-    pub fn text(&self, key: &str) -> Option<&str> {
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
         match self.entries.get(key) {
             Some(Value::Text(text)) => Some(text),
             _ => None,
@@ -106,7 +111,7 @@ impl Header {
     }
 
     /// The non-negative integer under `key`.
-    pub fn unsigned(&self, key: &str) -> Option<u64> {
+    pub(crate) fn unsigned(&self, key: &str) -> Option<u64> {
         match self.entries.get(key) {
             Some(Value::Unsigned(value)) => Some(*value),
             Some(Value::Signed(value)) => u64::try_from(*value).ok(),
@@ -115,7 +120,7 @@ impl Header {
     }
 
     /// The number under `key`, whatever its type.
-    pub fn number(&self, key: &str) -> Option<f64> {
+    pub(crate) fn number(&self, key: &str) -> Option<f64> {
         match self.entries.get(key) {
             Some(Value::Float(value)) => Some(*value),
             #[expect(clippy::cast_precision_loss, reason = "settings are small")]
@@ -127,7 +132,7 @@ impl Header {
     }
 
     /// The integer under `key`, or the largest of an array that gives one per layer.
-    pub fn unsigned_max(&self, key: &str) -> Option<u64> {
+    pub(crate) fn unsigned_max(&self, key: &str) -> Option<u64> {
         match self.entries.get(key) {
             Some(Value::Numbers(values)) => values.iter().copied().max(),
             _ => self.unsigned(key),

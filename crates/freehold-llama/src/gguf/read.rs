@@ -21,7 +21,12 @@ pub(super) struct HeaderReader<R> {
 
 impl<R: Read> HeaderReader<R> {
     pub(super) fn new(source: R, file_bytes: u64) -> Self {
-        Self { source, position: 0, file_bytes, version: 0 }
+        Self {
+            source,
+            position: 0,
+            file_bytes,
+            version: 0,
+        }
     }
 
     /// Magic, version and the two counts: tensors and entries.
@@ -79,7 +84,10 @@ impl<R: Read> HeaderReader<R> {
             .checked_add(data_end)
             .ok_or(GgufError::Malformed("the tensors' sizes overflow"))?;
         if needed_bytes > self.file_bytes {
-            return Err(GgufError::Truncated { needed_bytes, actual_bytes: self.file_bytes });
+            return Err(GgufError::Truncated {
+                needed_bytes,
+                actual_bytes: self.file_bytes,
+            });
         }
         Ok(elements_total)
     }
@@ -99,7 +107,11 @@ impl<R: Read> HeaderReader<R> {
             10 => Value::Unsigned(self.u64()?),
             11 => Value::Signed(i64::from_le_bytes(self.bytes()?)),
             12 => Value::Float(f64::from_le_bytes(self.bytes()?)),
-            _ => return Err(GgufError::Malformed("a metadata value is of an unknown type")),
+            _ => {
+                return Err(GgufError::Malformed(
+                    "a metadata value is of an unknown type",
+                ));
+            }
         })
     }
 
@@ -178,10 +190,12 @@ impl<R: Read> HeaderReader<R> {
 
     fn fill(&mut self, bytes: &mut [u8]) -> Result<(), GgufError> {
         let length = bytes.len() as u64;
-        self.source.read_exact(bytes).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => self.truncated(length),
-            _ => GgufError::Io(error),
-        })?;
+        self.source
+            .read_exact(bytes)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => self.truncated(length),
+                _ => GgufError::Io(error),
+            })?;
         self.position += length;
         Ok(())
     }

@@ -36,8 +36,20 @@ fn sound() -> Builder {
     let mut builder = Builder::preamble(1, 4);
     builder.text("general.architecture").u32(8).text("llama");
     builder.text("llama.context_length").u32(4).u32(2048);
-    builder.text("llama.attention.head_count_kv").u32(9).u32(4).u64(2).u32(3).u32(5);
-    builder.text("tokenizer.ggml.tokens").u32(9).u32(8).u64(2).text("a").text("b");
+    builder
+        .text("llama.attention.head_count_kv")
+        .u32(9)
+        .u32(4)
+        .u64(2)
+        .u32(3)
+        .u32(5);
+    builder
+        .text("tokenizer.ggml.tokens")
+        .u32(9)
+        .u32(8)
+        .u64(2)
+        .text("a")
+        .text("b");
     builder.text("weight").u32(2).u64(4).u64(8).u32(0).u64(0);
     let padded = builder.0.len().next_multiple_of(32) + 4 * 8 * 4;
     builder.0.resize(padded, 0);
@@ -49,8 +61,14 @@ fn a_sound_header_is_read() {
     let header = sound().read().expect("sound");
     assert_eq!(header.text("general.architecture"), Some("llama"));
     assert_eq!(header.unsigned("llama.context_length"), Some(2048));
-    assert_eq!(header.unsigned_max("llama.attention.head_count_kv"), Some(5));
-    assert_eq!(header.entries["tokenizer.ggml.tokens"], Value::Array { length: 2 });
+    assert_eq!(
+        header.unsigned_max("llama.attention.head_count_kv"),
+        Some(5)
+    );
+    assert_eq!(
+        header.entries["tokenizer.ggml.tokens"],
+        Value::Array { length: 2 }
+    );
     assert_eq!(header.parameters, 32);
 }
 
@@ -90,7 +108,15 @@ fn hostile_counts_are_refused_without_allocating() {
     let mut nested = Builder::preamble(0, 1);
     nested.text("x").u32(9).u32(9).u64(1).u32(9).u64(1);
     let mut huge_tensor = Builder::preamble(1, 0);
-    huge_tensor.text("w").u32(4).u64(u64::MAX).u64(2).u64(2).u64(2).u32(0).u64(0);
+    huge_tensor
+        .text("w")
+        .u32(4)
+        .u64(u64::MAX)
+        .u64(2)
+        .u64(2)
+        .u64(2)
+        .u32(0)
+        .u64(0);
     let mut flat_tensor = Builder::preamble(1, 0);
     flat_tensor.text("w").u32(9).u64(1);
     let mut odd_alignment = Builder::preamble(0, 1);
@@ -113,7 +139,10 @@ fn hostile_counts_are_refused_without_allocating() {
 #[test]
 fn other_files_and_versions_are_named() {
     let read = |bytes: &[u8]| Header::read(bytes, bytes.len() as u64);
-    assert!(matches!(read(b"PK\x03\x04 a zip file"), Err(GgufError::NotGguf)));
+    assert!(matches!(
+        read(b"PK\x03\x04 a zip file"),
+        Err(GgufError::NotGguf)
+    ));
     assert!(matches!(read(b""), Err(GgufError::NotGguf)));
     let mut old = b"GGUF".to_vec();
     old.extend(1_u32.to_le_bytes());

@@ -59,7 +59,9 @@ impl Assembler {
         }
         let mut piece = self.piece(text, passed.stop);
         if piece.stop.is_none() {
-            piece.logprobs.extend(self.pending.drain(..).map(|(_, logprob)| logprob));
+            piece
+                .logprobs
+                .extend(self.pending.drain(..).map(|(_, logprob)| logprob));
         }
         piece
     }
@@ -67,10 +69,18 @@ impl Assembler {
     fn piece(&mut self, text: String, stop: Option<String>) -> Piece {
         self.passed_bytes += text.len();
         let mut logprobs = Vec::new();
-        while self.pending.front().is_some_and(|(end, _)| *end <= self.passed_bytes) {
+        while self
+            .pending
+            .front()
+            .is_some_and(|(end, _)| *end <= self.passed_bytes)
+        {
             logprobs.extend(self.pending.pop_front().map(|(_, logprob)| logprob));
         }
-        Piece { text, logprobs, stop }
+        Piece {
+            text,
+            logprobs,
+            stop,
+        }
     }
 }
 
@@ -94,7 +104,10 @@ mod tests {
         let held = assembler.push(b" S", logprob(" S"));
         assert_eq!((held.text.as_str(), held.logprobs.len()), (" ", 0));
         let released = assembler.push(b"un", logprob("un"));
-        assert_eq!((released.text.as_str(), released.logprobs.len()), ("Sun", 2));
+        assert_eq!(
+            (released.text.as_str(), released.logprobs.len()),
+            ("Sun", 2)
+        );
     }
 
     #[test]

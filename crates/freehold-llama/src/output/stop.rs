@@ -18,7 +18,10 @@ pub(crate) struct Passed {
 
 impl StopMatcher {
     pub(crate) fn new(stops: Vec<String>) -> Self {
-        Self { stops, pending: String::new() }
+        Self {
+            stops,
+            pending: String::new(),
+        }
     }
 
     /// Adds text and returns what may pass.
@@ -33,12 +36,18 @@ impl StopMatcher {
         if let Some((place, stop)) = found {
             let stop = Some(stop.clone());
             self.pending.truncate(place);
-            return Passed { text: std::mem::take(&mut self.pending), stop };
+            return Passed {
+                text: std::mem::take(&mut self.pending),
+                stop,
+            };
         }
         let held = self.held_back();
         let passing = self.pending.len() - held;
         let rest = self.pending.split_off(passing);
-        Passed { text: std::mem::replace(&mut self.pending, rest), stop: None }
+        Passed {
+            text: std::mem::replace(&mut self.pending, rest),
+            stop: None,
+        }
     }
 
     /// What was held back, now that nothing follows.
@@ -52,7 +61,11 @@ impl StopMatcher {
         let from = self.pending.len().saturating_sub(longest.saturating_sub(1));
         (from..self.pending.len())
             .filter(|start| self.pending.is_char_boundary(*start))
-            .find(|start| self.stops.iter().any(|stop| stop.starts_with(&self.pending[*start..])))
+            .find(|start| {
+                self.stops
+                    .iter()
+                    .any(|stop| stop.starts_with(&self.pending[*start..]))
+            })
             .map_or(0, |start| self.pending.len() - start)
     }
 }
@@ -64,7 +77,9 @@ mod tests {
     /// Feeds `text` in every possible way of two cuts and checks what comes out.
     fn check(stops: &[&str], text: &str, passed: &str, stop: Option<&str>) {
         let stops: Vec<String> = stops.iter().map(|stop| (*stop).to_owned()).collect();
-        let cuts: Vec<usize> = (0..=text.len()).filter(|cut| text.is_char_boundary(*cut)).collect();
+        let cuts: Vec<usize> = (0..=text.len())
+            .filter(|cut| text.is_char_boundary(*cut))
+            .collect();
         for &first in &cuts {
             for &second in cuts.iter().filter(|cut| **cut >= first) {
                 let mut matcher = StopMatcher::new(stops.clone());
@@ -81,7 +96,11 @@ mod tests {
                 if found.is_none() {
                     out.push_str(&matcher.finish());
                 }
-                assert_eq!((out.as_str(), found.as_deref()), (passed, stop), "{first} {second}");
+                assert_eq!(
+                    (out.as_str(), found.as_deref()),
+                    (passed, stop),
+                    "{first} {second}"
+                );
             }
         }
     }
@@ -108,6 +127,12 @@ mod tests {
     fn the_earliest_stop_wins() {
         let mut matcher = StopMatcher::new(vec!["b".into(), "ab".into(), "c".into()]);
         let passed = matcher.push("xabc");
-        assert_eq!(passed, Passed { text: "x".into(), stop: Some("ab".into()) });
+        assert_eq!(
+            passed,
+            Passed {
+                text: "x".into(),
+                stop: Some("ab".into())
+            }
+        );
     }
 }

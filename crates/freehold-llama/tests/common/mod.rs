@@ -1,5 +1,4 @@
 //! What the tests with a real model share.
-#![expect(dead_code, reason = "each test program uses its own part")]
 
 use std::path::PathBuf;
 
@@ -9,30 +8,41 @@ use freehold_llama::{
 };
 
 /// The model file that `FREEHOLD_TEST_MODEL` names.
-pub fn model_path() -> PathBuf {
-    let path = std::env::var_os("FREEHOLD_TEST_MODEL").map(PathBuf::from).expect(
-        "FREEHOLD_TEST_MODEL must name a GGUF file of an instruct model, such as the one that \
+pub(crate) fn model_path() -> PathBuf {
+    let path = std::env::var_os("FREEHOLD_TEST_MODEL")
+        .map(PathBuf::from)
+        .expect(
+            "FREEHOLD_TEST_MODEL must name a GGUF file of an instruct model, such as the one that \
          `freehold models pull` fetches",
+        );
+    assert!(
+        path.is_file(),
+        "FREEHOLD_TEST_MODEL names {}, which is no file",
+        path.display()
     );
-    assert!(path.is_file(), "FREEHOLD_TEST_MODEL names {}, which is no file", path.display());
     path
 }
 
-pub fn settings() -> EngineSettings {
-    EngineSettings { context_tokens: Some(2048), ..EngineSettings::new(model_path()) }
+pub(crate) fn settings() -> EngineSettings {
+    EngineSettings {
+        context_tokens: Some(2048),
+        ..EngineSettings::new(model_path())
+    }
 }
 
-pub fn engine() -> Engine {
+pub(crate) fn engine() -> Engine {
     Engine::load(&settings()).expect("the model loads")
 }
 
 /// A ChatML prompt, which SmolLM2 and many others understand.
-pub fn chat(user: &str) -> Prompt {
-    Prompt::Text(format!("<|im_start|>user\n{user}<|im_end|>\n<|im_start|>assistant\n"))
+pub(crate) fn chat(user: &str) -> Prompt {
+    Prompt::Text(format!(
+        "<|im_start|>user\n{user}<|im_end|>\n<|im_start|>assistant\n"
+    ))
 }
 
 /// A request that draws greedily and ends after `max_tokens`.
-pub fn greedy(prompt: Prompt, max_tokens: u64) -> GenerateRequest {
+pub(crate) fn greedy(prompt: Prompt, max_tokens: u64) -> GenerateRequest {
     let mut request = GenerateRequest::new(prompt);
     request.sampling.temperature = Some(0.0);
     request.max_tokens = Some(max_tokens);
@@ -41,17 +51,17 @@ pub fn greedy(prompt: Prompt, max_tokens: u64) -> GenerateRequest {
 
 /// An answer, added up.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Answer {
-    pub texts: Vec<String>,
-    pub logprobs: Vec<Vec<TokenLogprob>>,
-    pub ends: Vec<Option<EndReason>>,
-    pub counts: Option<TokenCounts>,
-    pub cached: Option<u32>,
-    pub error: Option<RequestError>,
+pub(crate) struct Answer {
+    pub(crate) texts: Vec<String>,
+    pub(crate) logprobs: Vec<Vec<TokenLogprob>>,
+    pub(crate) ends: Vec<Option<EndReason>>,
+    pub(crate) counts: Option<TokenCounts>,
+    pub(crate) cached: Option<u32>,
+    pub(crate) error: Option<RequestError>,
 }
 
 /// Reads an answer to its end and checks that its steps come in order.
-pub fn collect(mut generation: Generation) -> Answer {
+pub(crate) fn collect(mut generation: Generation) -> Answer {
     let mut answer = Answer::default();
     let mut is_over = false;
     while let Some(output) = generation.blocking_next() {
@@ -61,15 +71,27 @@ pub fn collect(mut generation: Generation) -> Answer {
                 assert_eq!(answer, Answer::default(), "it starts first and once");
                 answer.cached = Some(cached_tokens);
             }
-            Output::Text { choice, text, logprobs, .. } => {
+            Output::Text {
+                choice,
+                text,
+                logprobs,
+                ..
+            } => {
                 let choice = grow(&mut answer, choice);
-                assert_eq!(answer.ends[choice], None, "text after the end of choice {choice}");
+                assert_eq!(
+                    answer.ends[choice], None,
+                    "text after the end of choice {choice}"
+                );
                 answer.texts[choice].push_str(&text);
                 answer.logprobs[choice].extend(logprobs);
             }
             Output::Finished { choice, reason } => {
                 let choice = grow(&mut answer, choice);
-                assert_eq!(answer.ends[choice].replace(reason), None, "one end per choice");
+                assert_eq!(
+                    answer.ends[choice].replace(reason),
+                    None,
+                    "one end per choice"
+                );
             }
             Output::Done(counts) => {
                 answer.counts = Some(counts);
