@@ -1,1 +1,21 @@
-//! The one request function
+//! The one request function: admission in, answer out, outcome recorded.
+//!
+//! Input: an [`Admission`] (decoded request, account, claim). Output: an [`Answer`] or a [`Failure`],
+//! and exactly one [`freehold_types::Outcome`] in the ledger, however the request ends. It calls the
+//! rooms in order (guard, policy, route, backends), holds what has to be remembered between requests
+//! (health, owned machines' meters), and knows no wire format and no HTTP.
+
+mod accounting;
+mod attempts;
+mod deliver;
+mod draft;
+mod log;
+mod observe;
+mod pipeline;
+mod snapshot;
+mod tally;
+
+pub use attempts::Persistence;
+pub use deliver::ChunkReceiver;
+pub use pipeline::{Admission, Answer, AnswerBody, Failure, Head, Pipeline, StatusOf};
+pub use snapshot::{ListedModel, Snapshot};

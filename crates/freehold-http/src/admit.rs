@@ -1,0 +1,212 @@
+//! From HTTP to an admission: who asks, what they claim, and the body within its bounds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use freehold_policy::Claim;
+use freehold_ports::Account;
+use freehold_types::{Error, ErrorKind, FlowName, Request, RequestId};
+use http::request::Parts;
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt, Limited};
+
+use crate::gateway::Gateway;
+
+/// The headers by which a caller says how sensitive its request is and which workload it is of.
+const SENSITIVITY_HEADER: &str = "x-freehold-sensitivity";
+const FLOW_HEADER: &str = "x-freehold-flow";
+/// The same in the body's `metadata`, for clients that cannot set headers.
+const SENSITIVITY_KEY: &str = "freehold_sensitivity";
+const FLOW_KEY: &str = "freehold_flow";
+const FLOW_CHARS_MAX: usize = 128;
+
+/// A request at the door: its id, and the time it came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    pub(crate) id: RequestId,
+    pub(crate) at: Duration,
+    pub(crate) unix_ms: u64,
+}
+
+impl Arrival {
+    pub(crate) fn now(gateway: &Gateway) -> Self {
+        let unix_ms = gateway.clock.unix_ms();
+        Self {
+            id: RequestId::at(unix_ms),
+            at: gateway.clock.monotonic(),
+            unix_ms,
+        }
+    }
+}
+
+/// Who asks: `Authorization: Bearer` or `x-api-key`.
+pub(crate) fn authenticate(gateway: &Gateway, headers: &HeaderMap) -> Result<Arc<Account>, Error> {
+    gateway
+        .accounts
+        .load()
+        .authenticate(presented_key(headers)?)
+}
+
+fn presented_key(headers: &HeaderMap) -> Result<Option<&str>, Error> {
+    let unreadable = || {
+        Error::new(
+            ErrorKind::Unauthenticated,
+            "the API key has characters no key has",
+        )
+    };
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let value = value.to_str().map_err(|_| unreadable())?;
+        let (scheme, key) = value.split_once(' ').unwrap_or(("", value));
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(Error::new(
+                ErrorKind::Unauthenticated,
+                "send the API key as `Authorization: Bearer KEY` or `x-api-key: KEY`",
+            ));
+        }
+        return Ok(Some(key.trim()).filter(|key| !key.is_empty()));
+    }
+    headers
+        .get("x-api-key")
+        .map(|value| value.to_str().map_err(|_| unreadable()))
+        .transpose()
+}
+
+/// The whole body, within the gateway's bounds on size and time.
+pub(crate) async fn read_body(
+    gateway: &Gateway,
+    parts: &Parts,
+    body: Body,
+) -> Result<Bytes, Error> {
+    let limit_bytes = gateway.settings.decode.body_bytes;
+    let too_large = || {
+        Error::new(
+            ErrorKind::TooLarge,
+            format!("the body exceeds the limit of {limit_bytes} bytes"),
+        )
+    };
+    if let Some(encoding) = parts.headers.get(header::CONTENT_ENCODING)
+        && encoding != "identity"
+    {
+        return Err(Error::invalid(
+            "content-encoding",
+            "compressed bodies are not accepted: send the JSON as it is",
+        ));
+    }
+    let declared = http_body::Body::size_hint(&body).lower();
+    if usize::try_from(declared).is_ok_and(|declared| declared > limit_bytes) {
+        return Err(too_large());
+    }
+    let limited = Limited::new(body, limit_bytes);
+    let timeout = gateway.settings.body_timeout;
+    match tokio::time::timeout(timeout, limited.collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Ok(Err(_)) => Err(Error::new(ErrorKind::Cancelled, "the body ended early")),
+        Err(_) => Err(Error::new(
+            ErrorKind::InvalidRequest,
+            format!("the body did not arrive within {} s", timeout.as_secs()),
+        )),
+    }
+}
+
+/// How sensitive the caller says the request is. Header and metadata both count: the higher wins,
+/// and a word that is no label counts as `restricted`.
+pub(crate) fn claim(headers: &HeaderMap, request: &Request) -> Claim {
+    let mut claim = Claim::None;
+    let from_headers = headers
+        .get_all(SENSITIVITY_HEADER)
+        .iter()
+        .map(|value| value.to_str().unwrap_or("?"));
+    let from_metadata = request
+        .metadata
+        .get(SENSITIVITY_KEY)
+        .map(|value| value.as_str().unwrap_or("?"));
+    for word in from_headers.chain(from_metadata) {
+        claim = match (claim, word.parse()) {
+            (_, Err(_)) | (Claim::Unreadable, _) => Claim::Unreadable,
+            (Claim::None, Ok(label)) => Claim::Label(label),
+            (Claim::Label(earlier), Ok(label)) => Claim::Label(earlier.max(label)),
+        };
+    }
+    claim
+}
+
+/// The workload the caller names.
+pub(crate) fn flow(headers: &HeaderMap, request: &Request) -> Option<FlowName> {
+    let header = headers
+        .get(FLOW_HEADER)
+        .and_then(|value| value.to_str().ok());
+    let name = header.or_else(|| request.metadata.get(FLOW_KEY)?.as_str())?;
+    let name: String = name
+        .trim()
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(FLOW_CHARS_MAX)
+        .collect();
+    (!name.is_empty()).then(|| FlowName::from(name))
+}
+
+/// The caller's trace context, to hand on.
+pub(crate) fn traceparent(headers: &HeaderMap) -> Option<Arc<str>> {
+    const BYTES_MAX: usize = 128;
+    let value = headers.get("traceparent")?.to_str().ok()?;
+    (value.len() <= BYTES_MAX).then(|| Arc::from(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use freehold_types::{Dialect, Sensitivity};
+
+    fn request(metadata: serde_json::Value) -> Request {
+        let body = serde_json::json!({
+            "model": "auto",
+            "messages": [{"role": "user", "content": "hi"}],
+            "metadata": metadata,
+        });
+        let bytes = Bytes::from(body.to_string());
+        freehold_wire::decode_request(
+            Dialect::OpenaiChat,
+            bytes,
+            &freehold_wire::Limits::default(),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn the_higher_claim_wins_and_nonsense_is_restricted() {
+        let mut headers = HeaderMap::new();
+        let plain = request(serde_json::json!({}));
+        assert_eq!(claim(&headers, &plain), Claim::None);
+        headers.insert(SENSITIVITY_HEADER, "public".parse().unwrap());
+        let confidential = request(serde_json::json!({"freehold_sensitivity": "confidential"}));
+        assert_eq!(
+            claim(&headers, &confidential),
+            Claim::Label(Sensitivity::Confidential)
+        );
+        headers.append(SENSITIVITY_HEADER, "top-secret".parse().unwrap());
+        assert_eq!(claim(&headers, &confidential), Claim::Unreadable);
+    }
+
+    #[test]
+    fn keys_come_by_either_header() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(presented_key(&headers).unwrap(), None);
+        headers.insert("x-api-key", "fh-1".parse().unwrap());
+        assert_eq!(presented_key(&headers).unwrap(), Some("fh-1"));
+        headers.insert(header::AUTHORIZATION, "bearer fh-2".parse().unwrap());
+        assert_eq!(presented_key(&headers).unwrap(), Some("fh-2"));
+        headers.insert(header::AUTHORIZATION, "Basic abc".parse().unwrap());
+        assert!(presented_key(&headers).is_err());
+    }
+
+    #[test]
+    fn a_flow_name_is_cut_and_cleaned() {
+        let mut headers = HeaderMap::new();
+        headers.insert(FLOW_HEADER, " support-triage ".parse().unwrap());
+        let flow = flow(&headers, &request(serde_json::json!({}))).unwrap();
+        assert_eq!(flow.as_str(), "support-triage");
+    }
+}

@@ -1,0 +1,232 @@
+//! Attempt by attempt: retries on one deployment, fallback to the next, a hedge when the first is
+//! slow. All of it before the first byte has reached the client; after that, nothing changes hands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use freehold_policy::Permit;
+use freehold_ports::{Call, Chunk, ChunkStream, Timeouts};
+use freehold_types::{Deployment, Error, ErrorKind, Request, RequestId, Retry, Usage, UsageBasis};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use crate::accounting::Accounting;
+use crate::log::{AttemptLog, AttemptNumber, Settled, stopped, usage_of_unanswered};
+use crate::snapshot::Snapshot;
+use crate::tally::Tally;
+
+/// How hard to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Persistence {
+    /// Further tries on the same deployment after an error that may pass.
+    pub retries: u32,
+    /// Pause before the first of them; doubles with each.
+    pub backoff: Duration,
+    /// The longest pause, an upstream's Retry-After included; a longer one means: go elsewhere.
+    pub backoff_max: Duration,
+    /// Start the next attempt of the plan when the current one has not begun to answer after this
+    /// long, and take whichever begins first.
+    pub hedge_after: Option<Duration>,
+    /// Time limits of each attempt.
+    pub timeouts: Timeouts,
+}
+
+impl Default for Persistence {
+    fn default() -> Self {
+        Self {
+            retries: 1,
+            backoff: Duration::from_millis(250),
+            backoff_max: Duration::from_secs(2),
+            hedge_after: None,
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+/// Everything an attempt needs to know of its request.
+#[derive(Clone, Copy)]
+pub(crate) struct Scene<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) accounting: &'a Accounting,
+    pub(crate) permit: &'a Permit,
+    pub(crate) request: &'a Arc<Request>,
+    pub(crate) id: RequestId,
+    pub(crate) traceparent: Option<&'a Arc<str>>,
+    pub(crate) received: Duration,
+    pub(crate) log: &'a AttemptLog,
+    pub(crate) persistence: Persistence,
+}
+
+impl Scene<'_> {
+    /// Time since admission.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.accounting
+            .clock()
+            .monotonic()
+            .saturating_sub(self.received)
+    }
+}
+
+/// An answer that has begun.
+pub(crate) struct Live {
+    pub(crate) deployment: Arc<Deployment>,
+    pub(crate) number: AttemptNumber,
+    pub(crate) stream: ChunkStream,
+    pub(crate) first: Chunk,
+    pub(crate) tally: Tally,
+}
+
+/// Goes through the plan until an answer begins.
+///
+/// # Errors
+/// The error of the last attempt, or the first one that trying again cannot mend.
+pub(crate) async fn first_answer(
+    scene: Scene<'_>,
+    plan: &[Arc<Deployment>],
+) -> Result<Live, Error> {
+    let mut waiting = plan.iter();
+    let mut racing = FuturesUnordered::new();
+    let mut last = Error::new(ErrorKind::Unavailable, "the plan holds no attempt");
+    racing.extend(
+        waiting
+            .next()
+            .map(|deployment| with_retries(scene, deployment)),
+    );
+    loop {
+        let hedge = hedge(scene.persistence.hedge_after, waiting.len() > 0);
+        tokio::select! {
+            Some(result) = racing.next() => match result {
+                Ok(live) => {
+                    drop(racing);
+                    close_losers(scene, live.number);
+                    return Ok(live);
+                }
+                Err(error) if !error.allows_fallback() => return Err(error),
+                Err(error) => {
+                    last = error;
+                    if racing.is_empty() {
+                        match waiting.next() {
+                            Some(deployment) => racing.push(with_retries(scene, deployment)),
+                            None => return Err(last),
+                        }
+                    }
+                }
+            },
+            () = hedge => {
+                racing.extend(waiting.next().map(|deployment| with_retries(scene, deployment)));
+            }
+            else => return Err(last),
+        }
+    }
+}
+
+/// Resolves when it is time to hedge; never when there is nothing to hedge with.
+async fn hedge(after: Option<Duration>, possible: bool) {
+    match after {
+        Some(after) if possible => tokio::time::sleep(after).await,
+        _ => std::future::pending().await,
+    }
+}
+
+/// The attempts that lost a race were stopped; what they were sent may be billed.
+fn close_losers(scene: Scene<'_>, winner: AttemptNumber) {
+    let stopped = stopped("another attempt answered first");
+    let usage = usage_of_unanswered(scene.request);
+    let end = Settled {
+        at: scene.elapsed(),
+        error: Some(&stopped),
+        usage,
+    };
+    scene
+        .log
+        .settle_open(scene.accounting, scene.snapshot, Some(winner), end);
+}
+
+/// One deployment, with its retries.
+async fn with_retries(scene: Scene<'_>, deployment: &Arc<Deployment>) -> Result<Live, Error> {
+    let mut pause = scene.persistence.backoff;
+    let mut retries_left = scene.persistence.retries;
+    loop {
+        let error = match once(scene, deployment).await {
+            Ok(live) => return Ok(live),
+            Err(error) => error,
+        };
+        let wait = match error.retry {
+            Retry::Soon => pause,
+            Retry::After(asked) => asked.max(pause),
+            Retry::Never | Retry::Elsewhere => return Err(error),
+        };
+        if retries_left == 0 || wait > scene.persistence.backoff_max {
+            return Err(error);
+        }
+        retries_left -= 1;
+        pause = (pause * 2).min(scene.persistence.backoff_max);
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// One call of one deployment, until its answer begins.
+async fn once(scene: Scene<'_>, deployment: &Arc<Deployment>) -> Result<Live, Error> {
+    let passage = scene.permit.passage(deployment).map_err(|denial| {
+        Error::new(
+            ErrorKind::PolicyRefused,
+            format!("policy does not permit {}: {denial}", deployment.id),
+        )
+    })?;
+    let backend = scene.snapshot.backend(&deployment.backend)?;
+    let mut call = Call::new(
+        passage,
+        Arc::clone(deployment),
+        Arc::clone(scene.request),
+        scene.persistence.timeouts,
+        scene.id,
+    )?;
+    call.traceparent = scene.traceparent.cloned();
+    let under_way = scene.accounting.begin(deployment);
+    let number = scene.log.open(deployment, under_way, scene.elapsed());
+    let mut tally = Tally::default();
+    let begun = async {
+        let mut stream = backend.start(call).await?;
+        match stream.next().await {
+            Some(Ok(first)) => Ok((stream, first)),
+            Some(Err(error)) => Err(error),
+            None => Err(ended_early()),
+        }
+    };
+    match begun.await {
+        Ok((stream, first)) => {
+            tally.see(&first);
+            Ok(Live {
+                deployment: Arc::clone(deployment),
+                number,
+                stream,
+                first,
+                tally,
+            })
+        }
+        Err(error) => {
+            // An upstream that refused or failed before its answer began bills no tokens.
+            let usage = Usage {
+                basis: UsageBasis::Counted,
+                ..Usage::default()
+            };
+            let end = Settled {
+                at: scene.elapsed(),
+                error: Some(&error),
+                usage,
+            };
+            scene
+                .log
+                .settle(scene.accounting, deployment, number, &tally, end);
+            Err(error)
+        }
+    }
+}
+
+/// The error of a stream that just stops.
+pub(crate) fn ended_early() -> Error {
+    Error::new(
+        ErrorKind::BadUpstream,
+        "the upstream ended its answer before it was complete",
+    )
+}

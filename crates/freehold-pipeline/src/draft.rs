@@ -1,0 +1,174 @@
+//! The outcome while it is still happening.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use freehold_types::outcome::{ErrorSummary, Timing};
+use freehold_types::{
+    AttemptRecord, Decision, DeploymentId, Dialect, Error, ErrorKind, FlowName, KeyName, NanoUsd,
+    Outcome, OutcomeStatus, RequestId, RouteName, Sensitivity, Usage, UsageBasis,
+};
+
+use crate::log::micros;
+
+const ROUTE_CHARS_MAX: usize = 128;
+
+/// What is known of a request before it has ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    pub(crate) id: RequestId,
+    pub(crate) started_unix_ms: u64,
+    pub(crate) dialect: Dialect,
+    pub(crate) route: RouteName,
+    pub(crate) key: KeyName,
+    pub(crate) flow: Option<FlowName>,
+    pub(crate) streamed: bool,
+    pub(crate) sensitivity: Sensitivity,
+    pub(crate) findings: BTreeMap<String, u32>,
+    pub(crate) decision: Option<Decision>,
+    pub(crate) first_token: Option<Duration>,
+}
+
+/// How a request ended.
+pub(crate) struct Ending<'a> {
+    pub(crate) status: OutcomeStatus,
+    pub(crate) http_status: u16,
+    pub(crate) error: Option<&'a Error>,
+    pub(crate) total: Duration,
+}
+
+impl Draft {
+    /// A draft that knows only who came and what was named.
+    pub(crate) fn new(
+        id: RequestId,
+        started_unix_ms: u64,
+        dialect: Dialect,
+        model: &str,
+        key: KeyName,
+    ) -> Self {
+        let route: String = model.chars().take(ROUTE_CHARS_MAX).collect();
+        Self {
+            id,
+            started_unix_ms,
+            dialect,
+            route: RouteName::from(route),
+            key,
+            flow: None,
+            streamed: false,
+            sensitivity: Sensitivity::Restricted,
+            findings: BTreeMap::new(),
+            decision: None,
+            first_token: None,
+        }
+    }
+
+    /// Why this deployment, in a line.
+    pub(crate) fn decision_line(&self, deployment: Option<&DeploymentId>) -> String {
+        let Some(decision) = &self.decision else {
+            return format!("{}: refused before routing", self.route);
+        };
+        let why = decision
+            .candidates
+            .iter()
+            .find(|candidate| Some(&candidate.deployment) == deployment)
+            .map_or("no deployment", |candidate| candidate.reason.as_str());
+        format!(
+            "{}: {}; difficulty {:.2}; {why}",
+            self.route,
+            decision.objective.as_str(),
+            decision.difficulty
+        )
+    }
+
+    /// The outcome: what was known, how it ended, and every attempt.
+    pub(crate) fn finish(self, ending: &Ending<'_>, attempts: Vec<AttemptRecord>) -> Outcome {
+        let total_us = micros(ending.total);
+        Outcome {
+            id: self.id,
+            started_unix_ms: self.started_unix_ms,
+            dialect: self.dialect,
+            route: self.route,
+            key: self.key,
+            flow: self.flow,
+            sensitivity: self.sensitivity,
+            findings: self.findings,
+            status: ending.status,
+            http_status: ending.http_status,
+            error: ending.error.map(ErrorSummary::from),
+            streamed: self.streamed,
+            usage: total_usage(&attempts),
+            cost: total_cost(&attempts),
+            timing: Timing {
+                total_us,
+                first_token_us: self.first_token.map(micros),
+                overhead_us: attempts.first().map_or(total_us, |first| first.started_us),
+            },
+            decision: self.decision,
+            attempts,
+        }
+    }
+}
+
+/// How a request with this error ended.
+pub(crate) fn status_of(error: &Error, attempts: usize) -> OutcomeStatus {
+    match error.kind {
+        ErrorKind::Cancelled => OutcomeStatus::Cancelled,
+        _ if attempts == 0 => OutcomeStatus::Refused,
+        _ => OutcomeStatus::Failed,
+    }
+}
+
+/// Tokens of all attempts; as certain as the least certain of those that used any.
+fn total_usage(attempts: &[AttemptRecord]) -> Usage {
+    let used = attempts
+        .iter()
+        .map(|attempt| attempt.usage)
+        .filter(|usage| usage.total_tokens() > 0);
+    let sum = used.reduce(|sum, usage| Usage {
+        input_tokens: sum.input_tokens.saturating_add(usage.input_tokens),
+        cached_input_tokens: sum
+            .cached_input_tokens
+            .saturating_add(usage.cached_input_tokens),
+        cache_write_tokens: sum
+            .cache_write_tokens
+            .saturating_add(usage.cache_write_tokens),
+        cache_write_1h_tokens: sum
+            .cache_write_1h_tokens
+            .saturating_add(usage.cache_write_1h_tokens),
+        input_audio_tokens: sum
+            .input_audio_tokens
+            .saturating_add(usage.input_audio_tokens),
+        output_tokens: sum.output_tokens.saturating_add(usage.output_tokens),
+        reasoning_tokens: sum.reasoning_tokens.saturating_add(usage.reasoning_tokens),
+        output_audio_tokens: sum
+            .output_audio_tokens
+            .saturating_add(usage.output_audio_tokens),
+        basis: less_certain(sum.basis, usage.basis),
+    });
+    // An upstream that reported zero tokens said so; without attempts nothing was used at all.
+    sum.or_else(|| attempts.last().map(|attempt| attempt.usage))
+        .unwrap_or(Usage {
+            basis: UsageBasis::Counted,
+            ..Usage::default()
+        })
+}
+
+fn less_certain(one: UsageBasis, other: UsageBasis) -> UsageBasis {
+    match (one, other) {
+        (UsageBasis::Estimated, _) | (_, UsageBasis::Estimated) => UsageBasis::Estimated,
+        (UsageBasis::Reported, _) | (_, UsageBasis::Reported) => UsageBasis::Reported,
+        (UsageBasis::Counted, UsageBasis::Counted) => UsageBasis::Counted,
+    }
+}
+
+/// Cost of all attempts. Unknown as soon as one that used tokens has an unknown cost.
+fn total_cost(attempts: &[AttemptRecord]) -> Option<NanoUsd> {
+    attempts
+        .iter()
+        .map(|attempt| match attempt.cost {
+            Some(cost) => Some(cost.total),
+            None if attempt.usage.total_tokens() == 0 => Some(NanoUsd::ZERO),
+            None => None,
+        })
+        .sum()
+}
