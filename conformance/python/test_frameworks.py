@@ -1,0 +1,93 @@
+"""LangChain and LlamaIndex, unmodified but for base_url."""
+
+import langchain_anthropic
+import langchain_openai
+import pydantic
+import pytest
+from langchain_core.tools import tool
+from llama_index.core.llms import ChatMessage
+from llama_index.llms.anthropic import Anthropic as LlamaIndexAnthropic
+from llama_index.llms.openai_like import OpenAILike
+
+QUESTION = "Say hello in a few words."
+
+
+@tool
+def get_weather(city: str) -> str:
+    """The weather in a city."""
+    return f"clear in {city}"
+
+
+class Person(pydantic.BaseModel):
+    """A person."""
+
+    name: str
+    age: int
+
+
+def langchain(gateway, kind, model, **options):
+    if kind == "openai":
+        return langchain_openai.ChatOpenAI(
+            base_url=f"{gateway.url}/v1", api_key="none", model=model, max_retries=0, **options
+        )
+    return langchain_anthropic.ChatAnthropic(
+        base_url=gateway.url, api_key="none", model=model, max_retries=0, **options
+    )
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+def test_langchain_plain_and_streaming(gateway, fake, model, kind):
+    chat = langchain(gateway, kind, model, max_tokens=24)
+    answer = chat.invoke(QUESTION)
+    assert answer.text
+    assert answer.usage_metadata["output_tokens"] > 0
+    assert "".join(chunk.text for chunk in chat.stream(QUESTION))
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+def test_langchain_tools(gateway, fake, model, kind):
+    fake.script(tool_calls=[{"arguments": {"city": "Paris"}}])
+    chat = langchain(gateway, kind, model, max_tokens=64)
+    answer = chat.bind_tools([get_weather], tool_choice="get_weather").invoke("Weather in Paris?")
+    assert answer.tool_calls[0]["name"] == "get_weather"
+    assert isinstance(answer.tool_calls[0]["args"]["city"], str)
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+def test_langchain_structured_output(gateway, fake, real_model, kind):
+    chat = langchain(gateway, kind, real_model, max_tokens=200, temperature=0)
+    method = "json_schema" if kind == "openai" else "function_calling"
+    person = chat.with_structured_output(Person, method=method).invoke("Invent a person, in JSON.")
+    assert isinstance(person, Person)
+
+
+@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+def test_langchain_errors(gateway, fake, kind):
+    with pytest.raises(Exception, match="no-such-model"):
+        langchain(gateway, kind, "no-such-model", max_tokens=5).invoke(QUESTION)
+
+
+def test_llama_index_openai(gateway, fake, model):
+    llm = OpenAILike(
+        model=model,
+        api_base=f"{gateway.url}/v1",
+        api_key="none",
+        is_chat_model=True,
+        max_tokens=24,
+        max_retries=0,
+        context_window=4096,
+    )
+    asked = [ChatMessage(role="user", content=QUESTION)]
+    assert llm.chat(asked).message.content
+    assert "".join(part.delta or "" for part in llm.stream_chat(asked))
+
+
+def test_llama_index_anthropic(gateway, fake, fake_model):
+    # This client knows Anthropic's model names only; the fake serves any name.
+    backend = fake_model.split("/")[0]
+    llm = LlamaIndexAnthropic(
+        model=f"{backend}/claude-sonnet-4-5", base_url=gateway.url, api_key="none", max_tokens=24
+    )
+    asked = [ChatMessage(role="user", content=QUESTION)]
+    assert llm.chat(asked).message.content
+    assert "".join(part.delta or "" for part in llm.stream_chat(asked))
