@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use crate::support::{chat, payloads, post, read_all, soon, with};
+use crate::support::{chat, client, get, payloads, post, read_all, soon, with};
 use freehold_testkit::{FakeUpstream, Script, unreachable_url};
 use serde_json::{Value, json};
 
@@ -75,7 +75,9 @@ async fn queued_scripts_wait_for_their_model() {
 async fn headers_carry_scripts_without_taking_from_the_queue() {
     let fake = FakeUpstream::start().await.unwrap();
     fake.push(Script::status(500));
-    let request = reqwest::Client::new()
+    let request = client()
+        .build()
+        .unwrap()
         .post(format!("{}{CHAT}", fake.url()))
         .json(&chat("x"));
     let answer = request
@@ -93,7 +95,7 @@ async fn headers_carry_scripts_without_taking_from_the_queue() {
 #[tokio::test]
 async fn the_control_endpoints_do_what_the_handle_does() {
     let fake = FakeUpstream::start().await.unwrap();
-    let client = reqwest::Client::new();
+    let client = client().build().unwrap();
     let url = |path: &str| format!("{}{path}", fake.url());
     let script = json!([{ "tokens": 9, "gates": [4] }]);
     let queued = client
@@ -159,7 +161,7 @@ async fn the_binary_serves_until_its_input_closes() {
     BufReader::new(child.stdout.take().unwrap())
         .read_line(&mut url)
         .unwrap();
-    let models: Value = reqwest::get(format!("{}/v1/models", url.trim()))
+    let models: Value = get(format!("{}/v1/models", url.trim()))
         .await
         .unwrap()
         .json()
@@ -175,7 +177,7 @@ async fn only_loopback_and_dead_urls_are_dead() {
     let builder = FakeUpstream::builder().address("0.0.0.0:0".parse().unwrap());
     assert!(builder.start().await.is_err());
     assert!(
-        reqwest::get(unreachable_url().unwrap())
+        get(unreachable_url().unwrap())
             .await
             .unwrap_err()
             .is_connect()
@@ -185,7 +187,7 @@ async fn only_loopback_and_dead_urls_are_dead() {
     assert_eq!(fake.totals().requests, 0);
     drop(fake);
     // The socket closes when the task is dropped, at the next turn of the runtime.
-    while reqwest::get(format!("{url}/health")).await.is_ok() {
+    while get(format!("{url}/health")).await.is_ok() {
         tokio::task::yield_now().await;
     }
 }

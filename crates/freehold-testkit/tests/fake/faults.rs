@@ -1,6 +1,6 @@
 //! Every fault does what it says, on every surface, and the record tells.
 
-use crate::support::{chat, messages, payloads, post, read_all, soon, with};
+use crate::support::{chat, client, messages, payloads, post, read_all, soon, with};
 use freehold_testkit::{FakeUpstream, Fault, RequestEnd, RetryAfter, Script};
 use futures_util::StreamExt as _;
 use serde_json::json;
@@ -307,10 +307,7 @@ async fn bodies_can_come_in_single_bytes() {
 #[tokio::test]
 async fn faults_break_http_2_as_well() {
     let fake = FakeUpstream::start().await.unwrap();
-    let client = reqwest::Client::builder()
-        .http2_prior_knowledge()
-        .build()
-        .unwrap();
+    let client = client().http2_prior_knowledge().build().unwrap();
     let url = format!("{}{}", fake.url(), SURFACES[0]);
     let send = || client.post(&url).json(&body(SURFACES[0], true)).send();
     let (bytes, clean) = soon(async { read_all(send().await.unwrap()).await }).await;

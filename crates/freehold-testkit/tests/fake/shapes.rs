@@ -1,6 +1,6 @@
 //! The fake's answers look like the vendors'.
 
-use crate::support::{chat, messages, payloads, post, read_all, with};
+use crate::support::{chat, client, messages, payloads, post, read_all, with};
 use freehold_testkit::{FakeUpstream, ReportedUsage, RequestEnd, Script, UsageScript};
 use serde_json::json;
 
@@ -340,7 +340,7 @@ async fn bad_requests_and_keys_get_vendor_errors() {
         .start()
         .await
         .unwrap();
-    let client = reqwest::Client::new();
+    let client = client().build().unwrap();
     let denied = post(&fake, CHAT, &chat("hi")).await.unwrap();
     assert_eq!(denied.status(), 401);
     let url = |path: &str| format!("{}{path}", fake.url());

@@ -22,13 +22,25 @@ pub(crate) fn with(mut body: Value, name: &str, value: Value) -> Value {
     body
 }
 
+/// A client. Where another crate's features give it TLS, it needs to be told whose, although the fake speaks none.
+pub(crate) fn client() -> reqwest::ClientBuilder {
+    // An error says that another test of this process was first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+}
+
+/// Gets a URL.
+pub(crate) async fn get(url: impl reqwest::IntoUrl) -> reqwest::Result<reqwest::Response> {
+    client().build()?.get(url).send().await
+}
+
 /// Sends a body to a path.
 pub(crate) async fn post(
     fake: &FakeUpstream,
     path: &str,
     body: &Value,
 ) -> reqwest::Result<reqwest::Response> {
-    let client = reqwest::Client::new();
+    let client = client().build()?;
     let request = client
         .post(format!("{}{path}", fake.url()))
         .header("anthropic-version", "2023-06-01");
