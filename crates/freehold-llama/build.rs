@@ -47,7 +47,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         copy_libraries(&install_dir.join(directory), &destination)?;
     }
 
-    let search_path = format!("-Wl,-rpath,$ORIGIN/{DIRECTORY_NAME}:$ORIGIN/../{DIRECTORY_NAME}");
+    let search_path = format!(
+        "-Wl,-rpath,$ORIGIN/{DIRECTORY_NAME}:$ORIGIN/../{DIRECTORY_NAME}:$ORIGIN/../lib/{DIRECTORY_NAME}"
+    );
     println!("cargo::rustc-link-arg={search_path}");
     // For the build script of a dependent with a program: DEP_FREEHOLD_LLAMA_LINK_ARG.
     println!("cargo::metadata=link_arg={search_path}");

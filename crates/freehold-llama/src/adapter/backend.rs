@@ -249,46 +249,41 @@ impl Answer {
 
     /// The events of the next step; `None` after the last.
     async fn next_events(&mut self) -> Result<Option<Vec<Event>>, Error> {
-        let mut events = Vec::new();
-        loop {
-            let limit = if self.has_begun {
-                self.timeouts.idle
-            } else {
-                self.timeouts.first_byte
-            };
-            let Some((generation, translator)) = self.prompts.front_mut() else {
-                return Ok(None);
-            };
-            let output = tokio::time::timeout(limit, generation.next())
-                .await
-                .map_err(|_| {
-                    Error::new(
-                        ErrorKind::Timeout,
-                        "the embedded engine did not answer in time",
-                    )
-                })?;
-            self.has_begun = true;
-            let is_done = match output {
-                None => return Err(errors::from_request(RequestError::ShutDown)),
-                Some(Output::Failed(error)) => return Err(errors::from_request(error)),
-                Some(output) => {
-                    let is_done = matches!(output, Output::Done(_));
-                    events.extend(self.start.take());
-                    translator.push(output, &mut events);
-                    is_done
-                }
-            };
-            let usage = add(self.used, translator.usage());
-            if is_done {
-                self.used = usage;
-                self.prompts.pop_front();
-            }
-            events.push(Event::Usage(usage));
-            if self.prompts.is_empty() {
-                events.push(Event::End);
-            }
-            return Ok(Some(events));
+        let limit = if self.has_begun {
+            self.timeouts.idle
+        } else {
+            self.timeouts.first_byte
+        };
+        let Some((generation, translator)) = self.prompts.front_mut() else {
+            return Ok(None);
+        };
+        let output = tokio::time::timeout(limit, generation.next())
+            .await
+            .map_err(|_| {
+                Error::new(
+                    ErrorKind::Timeout,
+                    "the embedded engine did not answer in time",
+                )
+            })?;
+        self.has_begun = true;
+        let output = match output {
+            None => return Err(errors::from_request(RequestError::ShutDown)),
+            Some(Output::Failed(error)) => return Err(errors::from_request(error)),
+            Some(output) => output,
+        };
+        let is_done = matches!(output, Output::Done(_));
+        let mut events: Vec<Event> = self.start.take().into_iter().collect();
+        translator.push(output, &mut events);
+        let usage = add(self.used, translator.usage());
+        if is_done {
+            self.used = usage;
+            self.prompts.pop_front();
         }
+        events.push(Event::Usage(usage));
+        if self.prompts.is_empty() {
+            events.push(Event::End);
+        }
+        Ok(Some(events))
     }
 }
 

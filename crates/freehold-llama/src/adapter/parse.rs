@@ -204,6 +204,7 @@ impl OutputParser {
                 true
             }
             Marker::None { passing } if !is_end => {
+                let passing = self.pending[..passing].trim_end().len();
                 let rest = self.pending.split_off(passing);
                 push_text(
                     found,

@@ -1,5 +1,6 @@
 //! What the tests with a real model share.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use freehold_llama::{
@@ -23,9 +24,12 @@ pub(crate) fn model_path() -> PathBuf {
     path
 }
 
+/// Small, and on one thread: tests run side by side, and threads that wait for each other suffer
+/// most on a busy machine.
 pub(crate) fn settings() -> EngineSettings {
     EngineSettings {
         context_tokens: Some(2048),
+        threads: NonZeroUsize::new(1),
         ..EngineSettings::new(model_path())
     }
 }

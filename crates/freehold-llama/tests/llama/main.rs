@@ -1,0 +1,5 @@
+//! The engine and its backend with a real model.
+
+mod backend;
+mod common;
+mod engine;
