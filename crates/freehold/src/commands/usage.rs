@@ -1,0 +1,248 @@
+//! `freehold usage`: what was used, and what it cost.
+
+use std::io::Write;
+
+use anyhow::{Context, bail};
+use comfy_table::{CellAlignment, Table, presets};
+use freehold_store::{
+    Edges, Filters, GroupBy, Reader, StoreSettings, Totals, UsageQuery, UsageReport,
+};
+use time::OffsetDateTime;
+
+use super::time_range;
+use crate::cli::{Dimension, UsageArgs};
+
+pub(crate) async fn run(args: UsageArgs, settings: &StoreSettings) -> anyhow::Result<()> {
+    let query = query(&args, OffsetDateTime::now_utc())?;
+    let report = Reader::open(&settings.database, &settings.spool.dir)
+        .usage(&query)
+        .await
+        .with_context(|| format!("cannot read the ledger {}", settings.database.display()))?;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+    } else if report.totals.requests > 0 {
+        writeln!(out, "{}", table_of(&report, &query.group_by).trim_fmt())?;
+    } else if args.since.is_some() || args.until.is_some() {
+        writeln!(out, "Nothing was recorded in that time.")?;
+    } else {
+        writeln!(
+            out,
+            "Nothing was recorded yet in {}.\nStart the gateway with `freehold serve`, and ask it \
+             something: `freehold chat`.",
+            settings.database.display()
+        )?;
+    }
+    Ok(())
+}
+
+fn query(args: &UsageArgs, now: OffsetDateTime) -> anyhow::Result<UsageQuery> {
+    let moment = |text: &Option<String>, flag| {
+        text.as_ref()
+            .map(|text| time_range::parse(text, now).context(flag))
+            .transpose()
+    };
+    let since_unix_ms = moment(&args.since, "--since")?;
+    let until_unix_ms = moment(&args.until, "--until")?;
+    if let (Some(since), Some(until)) = (since_unix_ms, until_unix_ms)
+        && since >= until
+    {
+        bail!("--until must be later than --since");
+    }
+    let mut group_by = Vec::new();
+    for group in args.by.iter().map(|by| group(*by)) {
+        if !group_by.contains(&group) {
+            group_by.push(group);
+        }
+    }
+    Ok(UsageQuery {
+        since_unix_ms,
+        until_unix_ms,
+        group_by,
+        filters: Filters::default(),
+        edges: Edges::Exact,
+    })
+}
+
+fn group(by: Dimension) -> GroupBy {
+    match by {
+        Dimension::Deployment => GroupBy::Deployment,
+        Dimension::Backend => GroupBy::Backend,
+        Dimension::Route => GroupBy::Route,
+        Dimension::Key => GroupBy::Key,
+        Dimension::Flow => GroupBy::Flow,
+        Dimension::Perimeter => GroupBy::Perimeter,
+        Dimension::Status => GroupBy::Status,
+        Dimension::Day => GroupBy::Day,
+        Dimension::Hour => GroupBy::Hour,
+    }
+}
+
+fn table_of(report: &UsageReport, group_by: &[GroupBy]) -> Table {
+    let names = group_by.iter().map(|by| by.as_str());
+    let mut table = table(names.chain([
+        "requests",
+        "completed",
+        "cancelled",
+        "failed",
+        "refused",
+        "tokens in",
+        "cached",
+        "out",
+        "cost USD",
+        "cost unknown",
+        "estimated",
+        "p50 ms",
+        "p95 ms",
+    ]));
+    for row in &report.rows {
+        let groups = row.group.iter().map(|(_, value)| match value {
+            Some(value) => printable(value),
+            None => "(none)".to_owned(),
+        });
+        table.add_row(groups.chain(cells(&row.totals)).collect::<Vec<_>>());
+    }
+    if report.rows.len() > 1 && !group_by.is_empty() {
+        let label = |index| {
+            if index == 0 {
+                "total".to_owned()
+            } else {
+                String::new()
+            }
+        };
+        let labels = (0..group_by.len()).map(label);
+        table.add_row(labels.chain(cells(&report.totals)).collect::<Vec<_>>());
+    }
+    align_right(&mut table, group_by.len()..group_by.len() + 13);
+    table
+}
+
+fn cells(totals: &Totals) -> [String; 13] {
+    let latency = |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.0}"));
+    [
+        totals.requests.to_string(),
+        totals.completed.to_string(),
+        totals.cancelled.to_string(),
+        totals.failed.to_string(),
+        totals.refused.to_string(),
+        totals.input_tokens.to_string(),
+        totals.cached_input_tokens.to_string(),
+        totals.output_tokens.to_string(),
+        cost(totals),
+        totals.unknown_cost_requests.to_string(),
+        totals.estimated_requests.to_string(),
+        latency(totals.latency_p50_ms),
+        latency(totals.latency_p95_ms),
+    ]
+}
+
+/// An unknown cost is never shown as nothing.
+fn cost(totals: &Totals) -> String {
+    match (totals.unknown_cost_requests, totals.cost_nano_usd.nanos()) {
+        (0, _) => totals.cost_nano_usd.to_string(),
+        (_, 0) => "unknown".to_owned(),
+        _ => format!(">={}", totals.cost_nano_usd),
+    }
+}
+
+/// A table without lines, so that its columns can be cut and sorted by other programs.
+pub(super) fn table<'a>(header: impl IntoIterator<Item = &'a str>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(
+        header
+            .into_iter()
+            .map(str::to_uppercase)
+            .collect::<Vec<_>>(),
+    );
+    table
+}
+
+/// Numbers are compared by their last digits.
+pub(super) fn align_right(table: &mut Table, columns: impl IntoIterator<Item = usize>) {
+    for index in columns {
+        if let Some(column) = table.column_mut(index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+}
+
+/// Names that clients and upstreams chose must not steer the terminal.
+pub(super) fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            safe.extend(character.escape_default());
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use freehold_store::UsageRow;
+    use freehold_types::NanoUsd;
+
+    use super::*;
+
+    fn totals(cost_nanos: i64, unknown_cost_requests: u64) -> Totals {
+        Totals {
+            requests: 3,
+            completed: 3,
+            cost_nano_usd: NanoUsd::from_nanos(cost_nanos),
+            unknown_cost_requests,
+            latency_p50_ms: Some(12.4),
+            ..Totals::default()
+        }
+    }
+
+    #[test]
+    fn an_unknown_cost_is_not_free() {
+        assert_eq!(cost(&totals(0, 0)), "0.000000000");
+        assert_eq!(cost(&totals(0, 3)), "unknown");
+        assert_eq!(cost(&totals(5, 1)), ">=0.000000005");
+    }
+
+    #[test]
+    fn rows_are_followed_by_their_total() {
+        let row = |name: Option<&str>, cost| UsageRow {
+            group: vec![(GroupBy::Route, name.map(str::to_owned))],
+            totals: totals(cost, 0),
+        };
+        let report = UsageReport {
+            since_unix_ms: None,
+            until_unix_ms: None,
+            rows: vec![row(Some("a\u{1b}[2J"), 2_000_000_000), row(None, 1)],
+            totals: totals(2_000_000_001, 0),
+        };
+        let text = table_of(&report, &[GroupBy::Route]).trim_fmt();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 4, "{text}");
+        assert!(
+            lines[1].contains("a\\u{1b}[2J") && lines[1].contains("2.000000000"),
+            "{text}"
+        );
+        assert!(lines[2].contains("(none)"), "{text}");
+        assert!(
+            lines[3].contains("total") && lines[3].contains("2.000000001"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_range_must_have_a_length_and_groups_count_once() {
+        let args = |since: &str, until: &str| UsageArgs {
+            since: Some(since.to_owned()),
+            until: Some(until.to_owned()),
+            by: vec![Dimension::Day, Dimension::Key, Dimension::Day],
+            json: false,
+        };
+        let now = OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
+        assert!(query(&args("1h", "2h"), now).is_err());
+        let query = query(&args("2h", "1h"), now).unwrap();
+        assert_eq!(query.group_by, [GroupBy::Day, GroupBy::Key]);
+        assert_eq!(query.since_unix_ms, Some(1_699_992_800_000));
+    }
+}
