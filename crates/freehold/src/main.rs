@@ -1,1 +1,79 @@
-fn main() {}
+//! The `freehold` binary: command line, configuration, wiring. Everything else is in the rooms.
+
+mod banner;
+mod cli;
+mod commands;
+mod config;
+mod home;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command};
+use crate::config::{Overrides, Source};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_logging(&cli.command);
+    // The one TLS implementation of the process; an error means that it is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "the runtime could not be started");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(report) => {
+            use std::io::Write;
+            // Nobody is left to tell when standard error is closed.
+            let _ = writeln!(std::io::stderr().lock(), "{report:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> miette::Result<()> {
+    let config = cli.config.as_deref();
+    let ledger = || -> miette::Result<_> {
+        Ok(Source::read(config)?
+            .settings(&Overrides::default())?
+            .ledger)
+    };
+    let told = |error: anyhow::Error| miette::miette!("{error:#}");
+    match cli.command {
+        Command::Serve(args) => commands::serve::run(args, config).await,
+        Command::Chat(args) => commands::chat::run(args).await.map_err(told),
+        Command::Explain(args) => commands::explain::run(args, &ledger()?).await.map_err(told),
+        Command::Models(args) => commands::models::run(args).await.map_err(told),
+        Command::Usage(args) => commands::usage::run(args, &ledger()?).await.map_err(told),
+        Command::Config(args) => commands::config_command::run(args, config),
+        Command::Doctor(args) => commands::doctor::run(args, config).await.map_err(told),
+    }
+}
+
+/// Logs go to standard error; only `serve` has something to tell by itself.
+fn start_logging(command: &Command) {
+    let (default, json) = match command {
+        Command::Serve(args) => ("info", args.log_json),
+        _ => ("warn", false),
+    };
+    let filter =
+        EnvFilter::try_from_env("FREEHOLD_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if json {
+        builder.json().init();
+    } else {
+        builder.init();
+    }
+}

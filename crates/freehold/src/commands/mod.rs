@@ -1,0 +1,10 @@
+//! One module per command.
+
+pub(crate) mod chat;
+pub(crate) mod config_command;
+pub(crate) mod doctor;
+pub(crate) mod explain;
+pub(crate) mod models;
+pub(crate) mod serve;
+mod time_range;
+pub(crate) mod usage;

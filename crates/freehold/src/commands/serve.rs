@@ -1,0 +1,214 @@
+//! `freehold serve`: starts the gateway, reloads its configuration, drains it.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use freehold_http::{Gateway, Server, ServerSettings};
+use freehold_pipeline::Pipeline;
+use freehold_ports::{Clock, SystemClock};
+use freehold_store::SqliteLedger;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::banner::Notice;
+use crate::cli::ServeArgs;
+use crate::config::settings::Settings;
+use crate::config::{ConfigError, Overrides, Source};
+use crate::wiring::{Engines, wire};
+
+/// How often the configuration file is looked at.
+const FILE_LOOK: Duration = Duration::from_secs(2);
+/// How long outcomes may take to reach the database at the end; the rest waits for the next start.
+const LEDGER_DRAIN: Duration = Duration::from_secs(10);
+
+pub(crate) async fn run(args: ServeArgs, config: Option<&Path>) -> miette::Result<()> {
+    let mut overrides = Overrides {
+        listen: args.listen,
+        sealed: args.sealed,
+    };
+    let source = Source::read(config)?;
+    let settings = source.settings(&overrides)?;
+    overrides.listen = Some(settings.listen);
+    serve(settings, source, overrides)
+        .await
+        .map_err(|error| miette::miette!("{error:#}"))
+}
+
+async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Result<()> {
+    let metrics = metrics()?;
+    let ledger = Arc::new(SqliteLedger::open(settings.ledger.clone())?);
+    let mut engines = Engines::default();
+    let wired = wire(&settings, &mut engines).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let deployments = wired.snapshot.deployments().to_vec();
+    let pipeline = Arc::new(Pipeline::new(
+        wired.snapshot,
+        ledger.clone(),
+        Arc::clone(&clock),
+    ));
+    let gateway = Arc::new(Gateway {
+        pipeline: Arc::clone(&pipeline),
+        accounts: arc_swap::ArcSwap::from_pointee(wired.accounts),
+        settings: freehold_http::Settings {
+            decode: settings.decode.clone(),
+            body_timeout: settings.body_timeout,
+            started_unix_s: clock.unix_ms() / 1_000,
+        },
+        clock,
+        metrics: Some(metrics.clone()),
+    });
+
+    let clients = Server::bind(listener(&settings, settings.listen)).await?;
+    let admin = match settings.admin {
+        Some(address) => Some(Server::bind(listener(&settings, address)).await?),
+        None => None,
+    };
+    let notice = Notice {
+        address: clients.address(),
+        admin: admin.as_ref().map(Server::address),
+        config: source.name(),
+        deployments: &deployments,
+        sealed: settings.rules.outside_up_to.is_none(),
+        outside_up_to: settings.rules.outside_up_to,
+        default_sensitivity: settings.default_sensitivity,
+        needs_key: !settings.keys.is_empty(),
+        hints: wired.warnings,
+    };
+    writeln!(std::io::stdout().lock(), "{}", notice.render())?;
+
+    let (stop, stopped) = watch::channel(false);
+    let clients = tokio::spawn(clients.run(
+        freehold_http::router(gateway.clone()),
+        until(stopped.clone()),
+    ));
+    let admin = admin.map(|server| {
+        tokio::spawn(server.run(freehold_http::admin_router(gateway.clone()), until(stopped)))
+    });
+    let mut reloader = Reloader {
+        source,
+        overrides,
+        gateway,
+        engines,
+    };
+    reloader.until_stopped(&metrics).await?;
+
+    tracing::info!(
+        drain_s = settings.drain.as_secs(),
+        "stopping: answers under way go on"
+    );
+    pipeline.drain();
+    stop.send_replace(true);
+    let cut = clients.await.context("the listener died")?;
+    if cut > 0 {
+        tracing::warn!(
+            connections = cut,
+            "connections outlasted the drain and were cut"
+        );
+    }
+    if let Some(admin) = admin {
+        admin.abort();
+    }
+    reloader.engines.shut_down().await;
+    if let Err(error) = ledger.shutdown(LEDGER_DRAIN).await {
+        tracing::warn!(%error, "some outcomes wait in the spool for the next start");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn listener(settings: &Settings, address: SocketAddr) -> ServerSettings {
+    ServerSettings {
+        address,
+        connections_max: settings.connections_max,
+        header_timeout: Duration::from_secs(30),
+        drain: settings.drain,
+    }
+}
+
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is a stop as well.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+fn metrics() -> Result<PrometheusHandle> {
+    let seconds = [
+        0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0,
+    ];
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)?
+        .install_recorder()
+        .context("metrics")
+}
+
+/// Waits for signals and for changes of the configuration file.
+struct Reloader {
+    source: Source,
+    overrides: Overrides,
+    gateway: Arc<Gateway>,
+    engines: Engines,
+}
+
+impl Reloader {
+    async fn until_stopped(&mut self, metrics: &PrometheusHandle) -> Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let mut look = tokio::time::interval(FILE_LOOK);
+        let mut seen = modified(self.source.path.as_ref());
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                _ = hang_up.recv() => {
+                    seen = modified(self.source.path.as_ref());
+                    self.reload().await;
+                }
+                _ = look.tick() => {
+                    metrics.run_upkeep();
+                    let now = modified(self.source.path.as_ref());
+                    if now.is_some() && now != seen {
+                        seen = now;
+                        self.reload().await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Replaces the configuration, or says why not and keeps the old one.
+    async fn reload(&mut self) {
+        match self.try_reload().await {
+            Ok(deployments) => tracing::info!(deployments, "configuration reloaded"),
+            Err(error) => {
+                metrics::counter!("freehold_failed_reloads_total").increment(1);
+                tracing::error!("the configuration was NOT reloaded, the old one stays: {error}");
+            }
+        }
+    }
+
+    async fn try_reload(&mut self) -> std::result::Result<usize, String> {
+        let render = |error: ConfigError| format!("{:?}", miette::Report::new(error));
+        let source = Source::read(self.source.path.as_deref()).map_err(render)?;
+        let settings = source.settings(&self.overrides).map_err(render)?;
+        let wired = wire(&settings, &mut self.engines)
+            .await
+            .map_err(|error| format!("{error:#}"))?;
+        for warning in &wired.warnings {
+            tracing::warn!("{warning}");
+        }
+        let deployments = wired.snapshot.deployments().len();
+        self.gateway.accounts.store(Arc::new(wired.accounts));
+        self.gateway.pipeline.reload(wired.snapshot);
+        self.source = source;
+        Ok(deployments)
+    }
+}
+
+fn modified(path: Option<&PathBuf>) -> Option<SystemTime> {
+    std::fs::metadata(path?).ok()?.modified().ok()
+}

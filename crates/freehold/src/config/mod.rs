@@ -1,0 +1,170 @@
+//! The configuration: a file as written ([`raw`]), what it means ([`settings`]), and errors that
+//! point at the line.
+
+mod locate;
+pub(crate) mod raw;
+mod routes;
+pub(crate) mod settings;
+mod text;
+
+use std::path::{Path, PathBuf};
+
+use miette::{Diagnostic, NamedSource, SourceSpan};
+
+use self::settings::Settings;
+
+/// Where a configuration is looked for when none is named.
+pub(crate) const DEFAULT_FILE: &str = "freehold.yaml";
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub(crate) enum ConfigError {
+    /// It cannot be read.
+    #[error("cannot read {path}: {reason}")]
+    #[diagnostic(help("name another file with --config, or leave it out to run without one"))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: std::io::Error,
+    },
+    /// It does not have the shape of a configuration.
+    #[error("{0}")]
+    Shape(String),
+    /// It has the shape, but means nothing that can be run.
+    #[error("{message}")]
+    Meaning {
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        #[help]
+        hint: Option<String>,
+        /// The file's text.
+        #[source_code]
+        source_code: std::sync::Arc<NamedSource<String>>,
+        /// The place.
+        #[label("here")]
+        place: Option<SourceSpan>,
+    },
+}
+
+/// Something wrong with the meaning of the value at a path.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Complaint {
+    pub(crate) path: Vec<String>,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+}
+
+impl Complaint {
+    pub(crate) fn new<const N: usize>(path: [&str; N], message: impl Into<String>) -> Self {
+        Self {
+            path: path.iter().map(ToString::to_string).collect(),
+            message: message.into(),
+            hint: None,
+        }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+/// What the command line says over the file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Overrides {
+    /// `--listen`.
+    pub(crate) listen: Option<std::net::SocketAddr>,
+    /// `--sealed`.
+    pub(crate) sealed: bool,
+}
+
+/// A configuration's text, and where it came from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Source {
+    /// The file; `None` when there is none and the defaults hold.
+    pub(crate) path: Option<PathBuf>,
+    /// Its text.
+    pub(crate) text: String,
+}
+
+impl Source {
+    /// Reads the named file, or `freehold.yaml` in the working directory if there is one.
+    pub(crate) fn read(named: Option<&Path>) -> Result<Self, ConfigError> {
+        let path = match named {
+            Some(path) => path,
+            None if Path::new(DEFAULT_FILE).exists() => Path::new(DEFAULT_FILE),
+            None => return Ok(Self::default()),
+        };
+        let text = std::fs::read_to_string(path).map_err(|reason| ConfigError::Unreadable {
+            path: path.to_owned(),
+            reason,
+        })?;
+        Ok(Self {
+            path: Some(path.to_owned()),
+            text,
+        })
+    }
+
+    /// What the text means.
+    pub(crate) fn settings(&self, overrides: &Overrides) -> Result<Settings, ConfigError> {
+        let mut raw = self.parse()?;
+        if let Some(listen) = overrides.listen {
+            raw.server.listen = listen;
+        }
+        if overrides.sealed {
+            raw.perimeter = raw::PerimeterMode::Sealed;
+        }
+        Settings::from_raw(raw, &settings::Environment::of_process())
+            .map_err(|complaint| self.meaning(complaint))
+    }
+
+    fn parse(&self) -> Result<raw::Config, ConfigError> {
+        if self.text.trim().is_empty() {
+            return Ok(raw::Config::default());
+        }
+        serde_saphyr::from_str(&self.text).map_err(|error| {
+            let options = serde_saphyr::options! { with_snippet: false };
+            let error =
+                match serde_saphyr::from_str_with_options::<raw::Config>(&self.text, options) {
+                    Err(without_snippet) => without_snippet,
+                    Ok(_) => error,
+                };
+            let report = serde_saphyr::miette::to_miette_report(&error, &self.text, &self.name());
+            ConfigError::Shape(format!("{report:?}"))
+        })
+    }
+
+    fn meaning(&self, complaint: Complaint) -> ConfigError {
+        let place = locate::locate(&self.text, &complaint.path).map(SourceSpan::from);
+        let path = complaint.path.join(".");
+        ConfigError::Meaning {
+            message: if path.is_empty() {
+                complaint.message
+            } else {
+                format!("{path}: {}", complaint.message)
+            },
+            hint: complaint.hint,
+            source_code: std::sync::Arc::new(
+                NamedSource::new(self.name(), self.text.clone()).with_language("yaml"),
+            ),
+            place,
+        }
+    }
+
+    /// What to call it.
+    pub(crate) fn name(&self) -> String {
+        match &self.path {
+            Some(path) => path.display().to_string(),
+            None => "(no configuration file)".to_owned(),
+        }
+    }
+}
+
+/// The JSON Schema of the configuration file.
+pub(crate) fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(raw::Config);
+    schema.insert("title".into(), "Freehold configuration".into());
+    schema.to_value()
+}

@@ -1,0 +1,611 @@
+//! What a configuration means: every default decided, every name resolved, nothing that cannot run.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use freehold_hosted::{Catalogue, Row};
+use freehold_policy::{Constraint, Rules};
+use freehold_store::{KeySettings, StoreSettings, SyncPolicy};
+use freehold_types::{
+    BackendId, Capability, Deployment, NanoUsd, Perimeter, PriceBasis, Sensitivity, Site,
+};
+use secrecy::SecretString;
+
+use super::raw::{self, PerimeterMode};
+use super::{Complaint, routes};
+use freehold_route::RouteSpec;
+
+/// The name of the embedded engine's kind of backend.
+pub(crate) const EMBEDDED: &str = "embedded";
+/// The model that a gateway without configuration serves.
+pub(crate) const DEFAULT_MODEL: &str = "smollm2-135m-instruct";
+/// The backend that a gateway without configuration serves it on.
+pub(crate) const DEFAULT_BACKEND: &str = "local";
+const KEY_CHARS_MIN: usize = 16;
+
+/// What a configuration is read together with: the process's environment.
+pub(crate) struct Environment {
+    /// Looks a variable up.
+    pub(crate) variable: Box<dyn Fn(&str) -> Option<String>>,
+    /// Freehold's directory for data.
+    pub(crate) home: PathBuf,
+    /// Whether the model store has a model of this name.
+    pub(crate) has_model: Box<dyn Fn(&str) -> bool>,
+}
+
+impl Environment {
+    /// The environment of this process.
+    pub(crate) fn of_process() -> Self {
+        Self {
+            variable: Box::new(|name| std::env::var(name).ok()),
+            home: crate::home::directory(),
+            has_model: Box::new(crate::home::has_model),
+        }
+    }
+}
+
+/// A configuration that can be run.
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) admin: Option<SocketAddr>,
+    pub(crate) decode: freehold_wire::Limits,
+    pub(crate) body_timeout: Duration,
+    pub(crate) connections_max: usize,
+    pub(crate) drain: Duration,
+    pub(crate) rules: Rules,
+    pub(crate) default_sensitivity: Sensitivity,
+    pub(crate) opaque_is_restricted: bool,
+    pub(crate) keys: Vec<KeySettings>,
+    pub(crate) hosted: Vec<HostedEntry>,
+    pub(crate) embedded: Vec<EmbeddedEntry>,
+    pub(crate) routes: Vec<RouteSpec>,
+    pub(crate) ledger: StoreSettings,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) hints: Vec<String>,
+}
+
+/// A backend over HTTP.
+#[derive(Debug)]
+pub(crate) struct HostedEntry {
+    pub(crate) settings: freehold_hosted::Settings,
+    /// The models that are known now.
+    pub(crate) deployments: Vec<Deployment>,
+    /// Any other model's name is served, too.
+    pub(crate) any_model: bool,
+    /// The server is asked for its models.
+    pub(crate) discover: bool,
+    /// How its use is paid for when not by the price book.
+    pub(crate) price: Option<PriceBasis>,
+    /// The environment variable that its key came from, when it was found there.
+    pub(crate) found_by: Option<String>,
+}
+
+/// One model of the embedded engine.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct EmbeddedEntry {
+    pub(crate) deployment: Deployment,
+    /// A file that is not in the model store.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) context_tokens: Option<u32>,
+    pub(crate) slots: Option<u32>,
+    pub(crate) threads: Option<u32>,
+    pub(crate) gpu_layers: Option<u32>,
+    pub(crate) queue: Option<u32>,
+}
+
+impl Settings {
+    /// What a file means.
+    ///
+    /// # Errors
+    /// The first thing that cannot be run, with the path of the value.
+    pub(crate) fn from_raw(raw: raw::Config, environment: &Environment) -> Result<Self, Complaint> {
+        let catalogue = Catalogue::builtin()
+            .map_err(|error| Complaint::new([], format!("the built-in catalogue: {error}")))?;
+        let catalogue = Arc::new(catalogue);
+        let sealed = raw.perimeter == PerimeterMode::Sealed;
+        let mut reader = BackendReader {
+            catalogue: &catalogue,
+            environment,
+            sealed,
+            hosted: vec![],
+            embedded: vec![],
+            hints: vec![],
+        };
+        for (name, backend) in &raw.backends {
+            reader.read(name, backend)?;
+        }
+        if raw.discover.unwrap_or(true) {
+            reader.discover(&raw);
+        }
+        let BackendReader {
+            hosted,
+            embedded,
+            hints,
+            ..
+        } = reader;
+        let keys = keys(&raw.keys)?;
+        check_listen(&raw.server, &keys)?;
+        Ok(Self {
+            listen: raw.server.listen,
+            admin: raw.server.admin,
+            decode: freehold_wire::Limits {
+                body_bytes: raw.server.body_mib_max as usize * 1024 * 1024,
+                depth: raw.server.body_depth_max as usize,
+                ..freehold_wire::Limits::default()
+            },
+            body_timeout: Duration::from_secs(raw.server.body_timeout_s.into()),
+            connections_max: raw.server.connections_max.max(1) as usize,
+            drain: Duration::from_secs(raw.server.drain_s.into()),
+            rules: if sealed {
+                Rules::sealed()
+            } else {
+                Rules {
+                    outside_up_to: Some(sensitivity(raw.policy.outside_up_to)),
+                }
+            },
+            default_sensitivity: sensitivity(raw.policy.default_sensitivity),
+            opaque_is_restricted: raw.policy.opaque_is_restricted,
+            keys,
+            hosted,
+            embedded,
+            routes: routes::entries(&raw.routes)?,
+            ledger: ledger(&raw.ledger, environment),
+            catalogue,
+            hints,
+        })
+    }
+}
+
+/// Beyond loopback, strangers can reach the gateway: keys are needed then.
+fn check_listen(server: &raw::Server, keys: &[KeySettings]) -> Result<(), Complaint> {
+    if keys.is_empty() && !server.listen.ip().is_loopback() {
+        return Err(Complaint::new(
+            ["server", "listen"],
+            format!(
+                "{} is reachable from other machines, and no keys are configured",
+                server.listen
+            ),
+        )
+        .hint("add an entry under `keys`, or listen on 127.0.0.1"));
+    }
+    if let Some(admin) = server.admin
+        && !admin.ip().is_loopback()
+    {
+        return Err(Complaint::new(
+            ["server", "admin"],
+            "the operator's listener asks for no key, so it stays on loopback",
+        )
+        .hint("use 127.0.0.1, and a tunnel or a sidecar to reach it from elsewhere"));
+    }
+    if let Some(admin) = server.admin
+        && admin.port() != 0
+        && admin.port() == server.listen.port()
+    {
+        return Err(Complaint::new(
+            ["server", "admin"],
+            "clients and operators need a port each",
+        )
+        .hint("give `admin` another port, or set it to null"));
+    }
+    Ok(())
+}
+
+fn keys(raw: &[raw::Key]) -> Result<Vec<KeySettings>, Complaint> {
+    let mut keys = Vec::with_capacity(raw.len());
+    for (index, key) in raw.iter().enumerate() {
+        let secret = key.key.as_str();
+        if secret.chars().count() < KEY_CHARS_MIN {
+            let message = format!("a key of fewer than {KEY_CHARS_MIN} characters can be guessed");
+            return Err(Complaint::new(["keys", &index.to_string(), "key"], message)
+                .hint("make one with: openssl rand -hex 32"));
+        }
+        keys.push(KeySettings {
+            name: key.name.as_str().into(),
+            secret: SecretString::from(secret.to_owned()),
+            sensitivity: key.sensitivity.map(sensitivity),
+            routes: key.routes.clone(),
+            constraint: constraint(&key.require),
+            flow: key.flow.as_deref().map(Into::into),
+        });
+    }
+    // The store finds doubles; its complaint names the keys.
+    freehold_store::StaticAccounts::new(keys.clone())
+        .map_err(|error| Complaint::new(["keys"], error.to_string()))?;
+    Ok(keys)
+}
+
+fn ledger(raw: &raw::Ledger, environment: &Environment) -> StoreSettings {
+    let directory = raw
+        .directory
+        .clone()
+        .unwrap_or_else(|| environment.home.join("ledger"));
+    let mut settings = StoreSettings::new(directory);
+    settings.spool.limit_bytes = u64::from(raw.spool_mib_max) * 1024 * 1024;
+    settings.spool.sync = match raw.fsync_ms {
+        0 => SyncPolicy::Always,
+        ms => SyncPolicy::Every(Duration::from_millis(ms.into())),
+    };
+    settings
+}
+
+/// Reads backends, one at a time.
+struct BackendReader<'a> {
+    catalogue: &'a Catalogue,
+    environment: &'a Environment,
+    sealed: bool,
+    hosted: Vec<HostedEntry>,
+    embedded: Vec<EmbeddedEntry>,
+    hints: Vec<String>,
+}
+
+impl BackendReader<'_> {
+    fn read(&mut self, name: &str, raw: &raw::Backend) -> Result<(), Complaint> {
+        let kind = raw.kind.as_deref().unwrap_or(name);
+        if kind == EMBEDDED {
+            return self.read_embedded(name, raw);
+        }
+        let Some(row) = self.catalogue.row(kind) else {
+            let mut known: Vec<_> = self
+                .catalogue
+                .rows
+                .iter()
+                .map(|row| row.id.as_str())
+                .collect();
+            known.push(EMBEDDED);
+            known.sort_unstable();
+            return Err(Complaint::new(
+                ["backends", name, "type"],
+                format!("`{kind}` is no type of backend"),
+            )
+            .hint(format!("one of: {}", known.join(", "))));
+        };
+        self.read_hosted(name, raw, row)
+    }
+
+    fn read_hosted(&mut self, name: &str, raw: &raw::Backend, row: &Row) -> Result<(), Complaint> {
+        for (value, field) in [
+            (raw.slots, "slots"),
+            (raw.threads, "threads"),
+            (raw.gpu_layers, "gpu_layers"),
+            (raw.queue, "queue"),
+        ] {
+            if value.is_some() {
+                return Err(Complaint::new(
+                    ["backends", name, field],
+                    "only the embedded engine has this setting",
+                ));
+            }
+        }
+        let id = BackendId::new(name);
+        let site = site(raw, row.site());
+        if self.sealed && site.perimeter == Perimeter::Outside {
+            return Err(Complaint::new(
+                ["backends", name],
+                "this backend is outside, and the perimeter is sealed",
+            )
+            .hint("remove it, or declare `perimeter: inside` if it runs on your own machines"));
+        }
+        let price = hourly(name, raw.usd_per_hour)?;
+        let mut settings = freehold_hosted::Settings::for_row(Arc::new(row.clone()));
+        settings.id = id.clone();
+        settings.site = site.clone();
+        if let Some(url) = &raw.base_url {
+            settings.base_url = url.as_str().to_owned();
+        }
+        settings.key = match &raw.api_key {
+            Some(key) => Some(SecretString::from(key.as_str().to_owned())),
+            None => row.key_from(&self.environment.variable),
+        };
+        if let Some(path) = &raw.ca_file {
+            let pem = std::fs::read_to_string(path).map_err(|error| {
+                Complaint::new(
+                    ["backends", name, "ca_file"],
+                    format!("{}: {error}", path.display()),
+                )
+            })?;
+            settings.tls.extra_roots_pem = Some(pem);
+        }
+        freehold_hosted::HostedBackend::new(settings.clone())
+            .map_err(|error| Complaint::new(["backends", name], error.to_string()))?;
+        let deployments = self.deployments(name, raw, row, &id, &site, price.as_ref())?;
+        let inside = row.perimeter == Perimeter::Inside;
+        self.hosted.push(HostedEntry {
+            any_model: raw.any_model.unwrap_or(!inside),
+            discover: inside && raw.models.is_empty(),
+            settings,
+            deployments,
+            price,
+            found_by: None,
+        });
+        Ok(())
+    }
+
+    fn deployments(
+        &self,
+        name: &str,
+        raw: &raw::Backend,
+        row: &Row,
+        id: &BackendId,
+        site: &Site,
+        price: Option<&PriceBasis>,
+    ) -> Result<Vec<Deployment>, Complaint> {
+        let mut deployments = if raw.models.is_empty() {
+            row.deployments(id, site)
+        } else {
+            raw.models
+                .iter()
+                .map(|model| self.catalogue.deployment(row, id, site, &model.name))
+                .collect()
+        };
+        for deployment in &mut deployments {
+            if let Some(price) = price {
+                deployment.price = price.clone();
+            }
+        }
+        for (index, (model, deployment)) in raw.models.iter().zip(&mut deployments).enumerate() {
+            if model.file.is_some() {
+                return Err(Complaint::new(
+                    ["backends", name, "models", &index.to_string(), "file"],
+                    "only the embedded engine reads model files",
+                ));
+            }
+            apply(model, deployment, name, index)?;
+        }
+        Ok(deployments)
+    }
+
+    fn read_embedded(&mut self, name: &str, raw: &raw::Backend) -> Result<(), Complaint> {
+        if raw.base_url.is_some() || raw.api_key.is_some() || raw.ca_file.is_some() {
+            return Err(Complaint::new(
+                ["backends", name],
+                "the embedded engine has no address, key or certificate",
+            ));
+        }
+        let site = site(raw, Site::inside());
+        if site.perimeter == Perimeter::Outside {
+            return Err(Complaint::new(
+                ["backends", name, "perimeter"],
+                "the embedded engine runs in this process, which is inside",
+            ));
+        }
+        let price = hourly(name, raw.usd_per_hour)?.unwrap_or(PriceBasis::Unknown);
+        let named = [raw::Model::named(DEFAULT_MODEL)];
+        let models = if raw.models.is_empty() {
+            &named[..]
+        } else {
+            &raw.models[..]
+        };
+        for (index, model) in models.iter().enumerate() {
+            let mut deployment = embedded_deployment(name, &model.name, &site, price.clone());
+            apply(model, &mut deployment, name, index)?;
+            self.embedded.push(EmbeddedEntry {
+                deployment,
+                file: model.file.clone(),
+                context_tokens: model.context_tokens,
+                slots: raw.slots,
+                threads: raw.threads,
+                gpu_layers: raw.gpu_layers,
+                queue: raw.queue,
+            });
+        }
+        Ok(())
+    }
+
+    /// Vendors whose key is in the environment, and the default model when it is in the store.
+    fn discover(&mut self, raw: &raw::Config) {
+        if self.embedded.is_empty() && !raw.backends.contains_key(DEFAULT_BACKEND) {
+            if (self.environment.has_model)(DEFAULT_MODEL) {
+                let site = Site::inside();
+                let deployment =
+                    embedded_deployment(DEFAULT_BACKEND, DEFAULT_MODEL, &site, PriceBasis::Unknown);
+                self.embedded.push(EmbeddedEntry {
+                    deployment,
+                    file: None,
+                    context_tokens: None,
+                    slots: None,
+                    threads: None,
+                    gpu_layers: None,
+                    queue: None,
+                });
+            } else if cfg!(feature = "embedded") {
+                self.hints.push(format!(
+                    "no local model yet: freehold models pull {DEFAULT_MODEL}"
+                ));
+            }
+        }
+        let used: BTreeSet<&str> = raw
+            .backends
+            .iter()
+            .map(|(name, backend)| backend.kind.as_deref().unwrap_or(name))
+            .collect();
+        let found: Vec<_> = self
+            .catalogue
+            .rows_with_keys(&self.environment.variable)
+            .filter(|(row, _)| !used.contains(row.id.as_str()))
+            .filter(|(row, _)| !raw.backends.contains_key(&row.id))
+            .collect();
+        for (row, key) in found {
+            let variable = row.auth.env.join(" or ");
+            if self.sealed {
+                self.hints
+                    .push(format!("{variable} is set, but nothing leaves (sealed)"));
+                continue;
+            }
+            let id = BackendId::new(&row.id);
+            self.hosted.push(HostedEntry {
+                deployments: row.deployments(&id, &row.site()),
+                settings: freehold_hosted::Settings::for_row(Arc::new(row.clone())).with_key(key),
+                any_model: true,
+                discover: false,
+                price: None,
+                found_by: Some(variable),
+            });
+        }
+    }
+}
+
+impl raw::Model {
+    fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            file: None,
+            context_tokens: None,
+            capabilities: None,
+            quality: None,
+            tokens_per_second: None,
+            first_token_ms: None,
+            price: None,
+        }
+    }
+}
+
+/// What the embedded engine can do with any chat model. Quality and speed are those of a small
+/// model on a few CPU cores until something better is known.
+fn embedded_deployment(backend: &str, model: &str, site: &Site, price: PriceBasis) -> Deployment {
+    use Capability as C;
+    Deployment {
+        id: format!("{backend}/{model}").into(),
+        backend: backend.into(),
+        model: model.to_owned(),
+        site: site.clone(),
+        dialects: vec![],
+        capabilities: [
+            C::Chat,
+            C::Completions,
+            C::Tools,
+            C::JsonObject,
+            C::JsonSchema,
+            C::Logprobs,
+            C::Choices,
+        ]
+        .into(),
+        context_window_tokens: None,
+        price,
+        quality: 0.2,
+        tokens_per_second: 40.0,
+        first_token_ms: 300,
+    }
+}
+
+/// Applies what the operator says about a model.
+fn apply(
+    model: &raw::Model,
+    deployment: &mut Deployment,
+    backend: &str,
+    index: usize,
+) -> Result<(), Complaint> {
+    let index = index.to_string();
+    let path = |field| ["backends", backend, "models", &index, field];
+    if let Some(tokens) = model.context_tokens {
+        deployment.context_window_tokens = Some(tokens);
+    }
+    if let Some(names) = &model.capabilities {
+        deployment.capabilities = names
+            .iter()
+            .map(|name| {
+                serde_json::from_value::<Capability>(name.as_str().into()).map_err(|_| {
+                    Complaint::new(path("capabilities"), format!("`{name}` is no capability")).hint(
+                        "one of: chat, completions, tools, images, audio, files, json_object, \
+                         json_schema, logprobs, choices, reasoning",
+                    )
+                })
+            })
+            .collect::<Result<_, _>>()?;
+    }
+    if let Some(quality) = model.quality {
+        if !(0.0..=1.0).contains(&quality) {
+            return Err(Complaint::new(
+                path("quality"),
+                "quality lies between 0 and 1",
+            ));
+        }
+        deployment.quality = quality;
+    }
+    if let Some(speed) = model.tokens_per_second {
+        if !(speed > 0.0 && speed.is_finite()) {
+            return Err(Complaint::new(
+                path("tokens_per_second"),
+                "a speed is greater than 0",
+            ));
+        }
+        deployment.tokens_per_second = speed;
+    }
+    if let Some(ms) = model.first_token_ms {
+        deployment.first_token_ms = ms;
+    }
+    if let Some(price) = &model.price {
+        let field = path("price");
+        deployment.price = PriceBasis::PerToken {
+            input_per_million: usd(price.input_usd_per_million, &field)?,
+            cached_input_per_million: price
+                .cached_input_usd_per_million
+                .map(|price| usd(price, &field))
+                .transpose()?,
+            output_per_million: usd(price.output_usd_per_million, &field)?,
+        };
+    }
+    Ok(())
+}
+
+fn usd<const N: usize>(amount: f64, path: &[&str; N]) -> Result<NanoUsd, Complaint> {
+    NanoUsd::from_usd(amount)
+        .filter(|amount| *amount >= NanoUsd::ZERO)
+        .ok_or_else(|| Complaint::new(*path, format!("{amount} is no amount of money")))
+}
+
+fn hourly(backend: &str, usd_per_hour: Option<f64>) -> Result<Option<PriceBasis>, Complaint> {
+    let path = ["backends", backend, "usd_per_hour"];
+    usd_per_hour
+        .map(|amount| {
+            Ok(PriceBasis::Hourly {
+                per_hour: usd(amount, &path)?,
+            })
+        })
+        .transpose()
+}
+
+fn site(raw: &raw::Backend, default: Site) -> Site {
+    Site {
+        perimeter: raw.perimeter.map_or(default.perimeter, perimeter),
+        region: raw.region.as_deref().map(Into::into),
+        tags: raw.tags.iter().map(|tag| tag.as_str().into()).collect(),
+    }
+}
+
+pub(super) fn constraint(require: &raw::Require) -> Constraint {
+    Constraint {
+        perimeter: require.perimeter.map(perimeter),
+        regions: require
+            .regions
+            .iter()
+            .map(|region| region.as_str().into())
+            .collect(),
+        tags: require.tags.iter().map(|tag| tag.as_str().into()).collect(),
+        deployments: (!require.deployments.is_empty()).then(|| {
+            require
+                .deployments
+                .iter()
+                .map(|id| id.as_str().into())
+                .collect()
+        }),
+    }
+}
+
+fn perimeter(raw: raw::Perimeter) -> Perimeter {
+    match raw {
+        raw::Perimeter::Inside => Perimeter::Inside,
+        raw::Perimeter::Outside => Perimeter::Outside,
+    }
+}
+
+pub(super) fn sensitivity(raw: raw::Sensitivity) -> Sensitivity {
+    match raw {
+        raw::Sensitivity::Public => Sensitivity::Public,
+        raw::Sensitivity::Internal => Sensitivity::Internal,
+        raw::Sensitivity::Confidential => Sensitivity::Confidential,
+        raw::Sensitivity::Restricted => Sensitivity::Restricted,
+    }
+}
