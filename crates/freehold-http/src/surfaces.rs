@@ -128,6 +128,15 @@ async fn count_tokens(State(gateway): State<Arc<Gateway>>, request: HttpRequest)
     }
 }
 
+/// The shape of an error that no handler made: Anthropic's below its own paths, else the caller's.
+fn dialect_at(uri: &Uri, headers: &HeaderMap) -> Dialect {
+    if uri.path().starts_with("/v1/messages") {
+        Dialect::AnthropicMessages
+    } else {
+        dialect_of(headers)
+    }
+}
+
 /// Anthropic's SDKs send `anthropic-version`; everybody else gets OpenAI's shape.
 fn dialect_of(headers: &HeaderMap) -> Dialect {
     if headers.contains_key("anthropic-version") {
@@ -212,19 +221,22 @@ async fn unknown_path(
          /v1/messages, /v1/messages/count_tokens, /v1/completions and /v1/models"
     );
     let error = Error::new(ErrorKind::NotFound, message);
-    respond::error(&error, None, dialect_of(&headers), unused_id(&gateway))
+    let dialect = dialect_at(&uri, &headers);
+    respond::error(&error, None, dialect, unused_id(&gateway))
 }
 
 async fn wrong_method(
     State(gateway): State<Arc<Gateway>>,
     method: Method,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
     let error = Error::new(
         ErrorKind::InvalidRequest,
         format!("{method} is not the method of this path"),
     );
-    let mut response = respond::error(&error, None, dialect_of(&headers), unused_id(&gateway));
+    let dialect = dialect_at(&uri, &headers);
+    let mut response = respond::error(&error, None, dialect, unused_id(&gateway));
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     response
 }

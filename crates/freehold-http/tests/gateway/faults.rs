@@ -1,0 +1,193 @@
+//! Every fault, at the first, second and a later chunk, on both surfaces, streamed and not.
+
+use freehold_testkit::{Fault, RequestEnd, Script};
+use freehold_types::{ErrorKind, ErrorSource, OutcomeStatus};
+
+use crate::support::{Bench, Surface};
+
+const TOKENS: usize = 30;
+const WORDS: &str = "one two three four";
+
+/// The route whose first upstream speaks the surface's dialect; `beta` is second in both.
+fn route(surface: Surface) -> &'static str {
+    match surface {
+        Surface::Chat => "pair",
+        Surface::Messages => "claude",
+    }
+}
+
+fn faults() -> Vec<Fault> {
+    let mut faults = vec![
+        Script::rate_limited(7).fault.unwrap(),
+        Script::status(500).fault.unwrap(),
+        Script::status(529).fault.unwrap(),
+        Fault::ResetBeforeHeaders,
+        Fault::CloseBeforeHeaders,
+        Fault::TruncatedBody,
+        Fault::WrongContentType,
+    ];
+    for at in [0, 1, 20] {
+        faults.extend([
+            Fault::Reset { at },
+            Fault::Close { at },
+            Fault::End { at },
+            Fault::HalfChunk { at, clean: false },
+            Fault::HalfChunk { at, clean: true },
+            Fault::MalformedSse { at },
+            Fault::MalformedJson { at },
+            Fault::ErrorEvent {
+                at,
+                error_type: None,
+            },
+        ]);
+    }
+    faults
+}
+
+/// One fault: one clean end, one outcome, and another deployment only before the first byte.
+async fn check(surface: Surface, stream: bool, fault: Fault) {
+    let context = format!("{surface:?} stream={stream} {fault:?}");
+    let bench = Bench::start().await;
+    let first = match surface {
+        Surface::Chat => &bench.alpha,
+        Surface::Messages => &bench.claude,
+    };
+    first.push(Script::tokens(TOKENS).with_fault(fault));
+    let seen = bench
+        .ask(surface, &surface.body(route(surface), stream, WORDS))
+        .await;
+    assert_eq!(seen.status, 200, "{context}: {seen:?}");
+    let (text, failed) = if stream {
+        surface.stream(&seen.text)
+    } else {
+        (surface.text(&seen.json()), false)
+    };
+    let outcomes = bench.outcomes(1).await;
+    let outcome = &outcomes[0];
+    let context = format!("{context}: {seen:?} {outcome:?}");
+    assert_eq!(outcome.http_status, 200, "{context}");
+    assert_eq!(outcome.streamed, stream, "{context}");
+    assert_eq!(outcome.id.to_string(), seen.header("x-request-id"));
+    assert_eq!(first.requests().len(), 1, "{context}");
+    if failed {
+        // The client had bytes of the first answer, so nobody else may go on with it.
+        assert!(stream, "{context}");
+        assert_eq!(outcome.status, OutcomeStatus::Failed, "{context}");
+        assert_eq!(outcome.attempts.len(), 1, "{context}");
+        assert!(bench.beta.requests().is_empty(), "{context}");
+        let error = outcome.error.as_ref().unwrap();
+        assert_eq!(error.side, ErrorSource::Upstream, "{context}");
+        assert!(outcome.attempts[0].error.is_some(), "{context}");
+        return;
+    }
+    assert_eq!(outcome.status, OutcomeStatus::Completed, "{context}");
+    assert!(outcome.error.is_none(), "{context}");
+    let faulty = first.requests()[0].end == RequestEnd::Faulted || outcome.attempts.len() == 2;
+    assert_eq!(outcome.attempts.len(), 1 + usize::from(faulty), "{context}");
+    assert_eq!(bench.beta.requests().len(), usize::from(faulty));
+    if faulty {
+        assert_eq!(text.trim(), WORDS, "{context}");
+        assert!(outcome.attempts[0].error.is_some(), "{context}");
+        assert_eq!(seen.header("x-freehold-deployment"), "beta/gpt-4.1");
+        assert_eq!(outcome.attempts[1].usage.output_tokens, 4, "{context}");
+    }
+}
+
+#[tokio::test]
+async fn a_streamed_chat_ends_once_whatever_happens() {
+    for fault in faults() {
+        check(Surface::Chat, true, fault).await;
+    }
+}
+
+#[tokio::test]
+async fn a_whole_chat_ends_once_whatever_happens() {
+    for fault in faults() {
+        check(Surface::Chat, false, fault).await;
+    }
+}
+
+#[tokio::test]
+async fn a_streamed_message_ends_once_whatever_happens() {
+    for fault in faults() {
+        check(Surface::Messages, true, fault).await;
+    }
+}
+
+#[tokio::test]
+async fn a_whole_message_ends_once_whatever_happens() {
+    for fault in faults() {
+        check(Surface::Messages, false, fault).await;
+    }
+}
+
+/// A stream that is cut after its first chunk shows what came, then one error.
+#[tokio::test]
+async fn what_came_before_the_cut_stays() {
+    for surface in Surface::BOTH {
+        let bench = Bench::start().await;
+        let first = match surface {
+            Surface::Chat => &bench.alpha,
+            Surface::Messages => &bench.claude,
+        };
+        first.push(Script::text("a b c d e f g h").with_fault(Fault::Close { at: 4 }));
+        let body = surface.body(route(surface), true, WORDS);
+        let seen = bench.ask(surface, &body).await;
+        let (text, failed) = surface.stream(&seen.text);
+        assert!(failed, "{seen:?}");
+        assert_eq!(text.trim(), "a b c");
+        let outcome = &bench.outcomes(1).await[0];
+        assert_eq!(outcome.status, OutcomeStatus::Failed);
+        assert_eq!(outcome.usage.output_tokens, 3);
+        assert_eq!(outcome.http_status, 200);
+    }
+}
+
+/// When nobody answers, the client gets the last upstream's status in its own dialect.
+#[tokio::test]
+async fn an_error_of_all_upstreams_is_one_error_body() {
+    for surface in Surface::BOTH {
+        for stream in [false, true] {
+            let bench = Bench::start().await;
+            let first = match surface {
+                Surface::Chat => &bench.alpha,
+                Surface::Messages => &bench.claude,
+            };
+            first.push(Script::status(500));
+            bench.beta.push(Script::rate_limited(7));
+            let body = surface.body(route(surface), stream, WORDS);
+            let seen = bench.ask(surface, &body).await;
+            assert_eq!(seen.status, 429, "{seen:?}");
+            assert_eq!(seen.header("retry-after"), "7");
+            assert_eq!(seen.header("content-type"), "application/json");
+            assert_eq!(seen.header("x-freehold-attempts"), "2");
+            surface.error_type(&seen);
+            let outcome = &bench.outcomes(1).await[0];
+            assert_eq!(outcome.status, OutcomeStatus::Failed);
+            assert_eq!(outcome.http_status, 429);
+            assert_eq!(outcome.attempts.len(), 2);
+            let error = outcome.error.as_ref().unwrap();
+            assert_eq!(error.kind, ErrorKind::RateLimited);
+            assert_eq!(outcome.usage.output_tokens, 0);
+        }
+    }
+}
+
+/// A request that the upstream calls wrong is wrong everywhere: nobody else is asked.
+#[tokio::test]
+async fn the_upstreams_bad_request_is_the_clients() {
+    for surface in Surface::BOTH {
+        let bench = Bench::start().await;
+        let first = match surface {
+            Surface::Chat => &bench.alpha,
+            Surface::Messages => &bench.claude,
+        };
+        first.push(Script::status(400));
+        let body = surface.body(route(surface), true, WORDS);
+        let seen = bench.ask(surface, &body).await;
+        assert_eq!(seen.status, 400, "{seen:?}");
+        assert_eq!(surface.error_type(&seen), "invalid_request_error");
+        assert!(bench.beta.requests().is_empty());
+        assert_eq!(bench.outcomes(1).await[0].http_status, 400);
+    }
+}

@@ -1,0 +1,10 @@
+//! The gateway over real sockets, against upstreams that misbehave on command.
+
+#![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
+
+mod clients;
+mod faults;
+mod headers;
+mod input;
+mod policy;
+mod support;

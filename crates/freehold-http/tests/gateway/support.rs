@@ -1,0 +1,353 @@
+//! A running gateway, its upstreams, and what a client sees of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use freehold_hosted::{Catalogue, HostedBackend, Settings as BackendSettings};
+use freehold_http::{Gateway, Server, ServerSettings, Settings, router};
+use freehold_pipeline::{Pipeline, Snapshot};
+use freehold_policy::{Constraint, Rules};
+use freehold_ports::{Accounts, Backend, Clock, SystemClock};
+use freehold_route::{RouteSettings, RouteSpec, RouteTable};
+use freehold_store::{KeySettings, MemoryLedger, StaticAccounts};
+use freehold_testkit::FakeUpstream;
+use freehold_types::{
+    BackendId, Deployment, KeyName, NanoUsd, Objective, Outcome, PriceBasis, Sensitivity, Site,
+};
+use futures_util::StreamExt as _;
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+/// May name every route.
+pub(crate) const KEY: &str = "fh-all-4Zt9Qm2LwXc7VbN8";
+/// May name `claude` only.
+pub(crate) const NARROW_KEY: &str = "fh-narrow-8Kd3Rp6TyHs1";
+/// The largest body the gateway under test takes.
+pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Long enough for a busy machine; only reached when something hangs.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), future)
+        .await
+        .expect("it happens within 60 s")
+}
+
+/// A gateway in front of four upstreams: `alpha` and `beta` speak OpenAI, `claude` Anthropic, all
+/// outside; `house` speaks OpenAI and stands inside.
+pub(crate) struct Bench {
+    pub(crate) alpha: FakeUpstream,
+    pub(crate) beta: FakeUpstream,
+    pub(crate) claude: FakeUpstream,
+    pub(crate) house: FakeUpstream,
+    pub(crate) ledger: Arc<MemoryLedger>,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) http: reqwest::Client,
+    pub(crate) url: String,
+    _stop: oneshot::Sender<()>,
+}
+
+/// A client. Where another crate's features give it TLS, it needs to be told whose.
+pub(crate) fn client() -> reqwest::Client {
+    // An error says that another test of this process was first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().build().unwrap()
+}
+
+struct Built {
+    backends: HashMap<BackendId, Arc<dyn Backend>>,
+    deployments: Vec<Arc<Deployment>>,
+}
+
+impl Built {
+    fn add(&mut self, name: &str, row: &str, model: &str, site: Site, fake: &FakeUpstream) {
+        let catalogue = Catalogue::builtin().unwrap();
+        let row = catalogue.row(row).unwrap().clone();
+        let id = BackendId::new(name);
+        let mut deployment = catalogue.deployment(&row, &id, &site, model);
+        if name == "house" {
+            deployment.price = PriceBasis::Hourly {
+                per_hour: NanoUsd::from_nanos(3_600_000_000_000),
+            };
+        }
+        let mut settings = BackendSettings::for_row(Arc::new(row))
+            .with_base_url(format!("{}/v1", fake.url()))
+            .with_key(SecretString::from("sk-test-R7gPz0Qm4LwXc9VbN2kJ"));
+        settings.id = id.clone();
+        settings.site = site;
+        // One slot: a leaked one shows at the next request.
+        settings.limits.in_flight = 1;
+        self.deployments.push(Arc::new(deployment));
+        self.backends
+            .insert(id, Arc::new(HostedBackend::new(settings).unwrap()));
+    }
+}
+
+fn route(name: &str, targets: &[&str]) -> RouteSpec {
+    RouteSpec {
+        name: name.to_owned(),
+        targets: targets.iter().map(|target| (*target).to_owned()).collect(),
+        settings: RouteSettings {
+            objective: Objective::Ordered,
+            retries: 0,
+            ..RouteSettings::default()
+        },
+    }
+}
+
+fn key(name: &str, secret: &str, routes: &[&str]) -> KeySettings {
+    KeySettings {
+        name: KeyName::new(name),
+        secret: SecretString::from(secret),
+        sensitivity: None,
+        routes: routes.iter().map(|route| (*route).to_owned()).collect(),
+        constraint: Constraint::default(),
+        flow: None,
+    }
+}
+
+fn table(deployments: Vec<Arc<Deployment>>) -> RouteTable {
+    let routes = vec![
+        route("pair", &["alpha/gpt-4.1", "beta/gpt-4.1"]),
+        route("claude", &["claude/claude-sonnet-4-5", "beta/gpt-4.1"]),
+        route("single", &["alpha/gpt-4.1"]),
+        route("home", &["alpha/gpt-4.1", "house/qwen"]),
+        route("inside", &["house/qwen"]),
+    ];
+    RouteTable::new(deployments, vec![], routes, RouteSettings::default()).unwrap()
+}
+
+impl Bench {
+    pub(crate) async fn start() -> Self {
+        let [alpha, beta, claude, house] = [
+            FakeUpstream::start().await.unwrap(),
+            FakeUpstream::start().await.unwrap(),
+            FakeUpstream::start().await.unwrap(),
+            FakeUpstream::start().await.unwrap(),
+        ];
+        let mut built = Built {
+            backends: HashMap::new(),
+            deployments: vec![],
+        };
+        built.add("alpha", "openai", "gpt-4.1", Site::outside(), &alpha);
+        built.add("beta", "openai", "gpt-4.1", Site::outside(), &beta);
+        let model = "claude-sonnet-4-5";
+        built.add("claude", "anthropic", model, Site::outside(), &claude);
+        built.add("house", "vllm", "qwen", Site::inside(), &house);
+
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let ledger = Arc::new(MemoryLedger::new());
+        let snapshot = Snapshot {
+            rules: Rules::open(),
+            default_sensitivity: Sensitivity::Internal,
+            guard: freehold_guard::Limits::default(),
+            routes: table(built.deployments),
+            backends: built.backends,
+        };
+        let pipeline = Arc::new(Pipeline::new(
+            snapshot,
+            Arc::clone(&ledger) as Arc<_>,
+            Arc::clone(&clock),
+        ));
+        let keys = [key("app", KEY, &[]), key("narrow", NARROW_KEY, &["claude"])];
+        let accounts: Box<dyn Accounts> = Box::new(StaticAccounts::new(keys).unwrap());
+        let gateway = Arc::new(Gateway {
+            pipeline: Arc::clone(&pipeline),
+            accounts: ArcSwap::from_pointee(accounts),
+            clock,
+            settings: Settings {
+                decode: freehold_wire::Limits {
+                    body_bytes: BODY_BYTES_MAX,
+                    ..freehold_wire::Limits::default()
+                },
+                body_timeout: Duration::from_secs(60),
+                started_unix_s: 1_700_000_000,
+            },
+            metrics: None,
+        });
+        let server = Server::bind(ServerSettings {
+            address: ([127, 0, 0, 1], 0).into(),
+            connections_max: 64,
+            header_timeout: Duration::from_secs(60),
+            drain: Duration::from_secs(60),
+        })
+        .await
+        .unwrap();
+        let url = format!("http://{}", server.address());
+        let (stop, stopped) = oneshot::channel();
+        tokio::spawn(server.run(router(gateway), async {
+            let _ = stopped.await;
+        }));
+        Self {
+            alpha,
+            beta,
+            claude,
+            house,
+            ledger,
+            pipeline,
+            http: client(),
+            url,
+            _stop: stop,
+        }
+    }
+
+    /// A request to a surface, with the key that may name everything.
+    pub(crate) fn post(&self, surface: Surface, body: &Value) -> reqwest::RequestBuilder {
+        self.http
+            .post(format!("{}{}", self.url, surface.path()))
+            .bearer_auth(KEY)
+            .json(body)
+    }
+
+    /// Sends a request and reads its answer to the end.
+    pub(crate) async fn ask(&self, surface: Surface, body: &Value) -> Seen {
+        seen(self.post(surface, body)).await
+    }
+
+    /// The outcomes, once there are `count`; there must not be more.
+    pub(crate) async fn outcomes(&self, count: usize) -> Vec<Outcome> {
+        let outcomes = soon(self.ledger.wait_for(count)).await;
+        assert_eq!(outcomes.len(), count);
+        outcomes
+    }
+}
+
+/// What a client saw.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) status: u16,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Seen {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name);
+        value
+            .unwrap_or_else(|| panic!("no {name} in {self:?}"))
+            .to_str()
+            .unwrap()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+pub(crate) async fn seen(request: reqwest::RequestBuilder) -> Seen {
+    let response = soon(request.send()).await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    // A body that does not end cleanly is an error here.
+    let bytes = soon(response.bytes()).await.unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    Seen {
+        status,
+        headers,
+        text,
+    }
+}
+
+/// A surface of the gateway.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Surface {
+    Chat,
+    Messages,
+}
+
+impl Surface {
+    pub(crate) const BOTH: [Self; 2] = [Self::Chat, Self::Messages];
+
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "/v1/chat/completions",
+            Self::Messages => "/v1/messages",
+        }
+    }
+
+    pub(crate) fn body(self, model: &str, stream: bool, text: &str) -> Value {
+        let mut body = json!({
+            "model": model,
+            "stream": stream,
+            "messages": [{"role": "user", "content": text}],
+        });
+        if self == Self::Messages {
+            body["max_tokens"] = json!(1000);
+        }
+        body
+    }
+
+    /// The text of a whole answer.
+    pub(crate) fn text(self, answer: &Value) -> String {
+        let text = match self {
+            Self::Chat => &answer["choices"][0]["message"]["content"],
+            Self::Messages => &answer["content"][0]["text"],
+        };
+        text.as_str()
+            .unwrap_or_else(|| panic!("no text in {answer}"))
+            .to_owned()
+    }
+
+    /// Checks that a body is an error in this dialect; its type.
+    pub(crate) fn error_type(self, seen: &Seen) -> String {
+        let body = seen.json();
+        if self == Self::Messages {
+            assert_eq!(body["type"], "error", "{seen:?}");
+            assert!(body["request_id"].is_string(), "{seen:?}");
+        } else {
+            assert!(body.get("type").is_none(), "{seen:?}");
+        }
+        assert!(body["error"]["message"].is_string(), "{seen:?}");
+        body["error"]["type"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{seen:?}"))
+            .to_owned()
+    }
+
+    /// The frames of a stream, of which exactly the last is terminal: its text, and whether it
+    /// ended with an error.
+    pub(crate) fn stream(self, body: &str) -> (String, bool) {
+        let frames: Vec<&str> = body.split_terminator("\n\n").collect();
+        let terminal = |frame: &&str| match self {
+            Self::Chat => *frame == "data: [DONE]" || frame.contains("\"error\":"),
+            Self::Messages => {
+                frame.starts_with("event: message_stop") || frame.starts_with("event: error")
+            }
+        };
+        let ends = frames.iter().filter(|frame| terminal(frame)).count();
+        assert_eq!(ends, 1, "{body}");
+        let last = frames.last().unwrap();
+        assert!(terminal(last), "{body}");
+        assert!(body.ends_with("\n\n"), "{body}");
+        let text = frames.iter().map(|frame| self.token(frame)).collect();
+        (text, last.contains("error"))
+    }
+
+    /// The text in one frame.
+    fn token(self, frame: &str) -> String {
+        let data = frame.lines().find_map(|line| line.strip_prefix("data: "));
+        let data: Value = data
+            .and_then(|data| serde_json::from_str(data).ok())
+            .unwrap_or_default();
+        let text = match self {
+            Self::Chat => &data["choices"][0]["delta"]["content"],
+            Self::Messages => &data["delta"]["text"],
+        };
+        text.as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Reads a stream until so many tokens were seen, and leaves the rest.
+    pub(crate) async fn read_tokens(self, response: reqwest::Response, tokens: usize) {
+        let mut pieces = response.bytes_stream();
+        let mut body = String::new();
+        loop {
+            let piece = soon(pieces.next()).await.unwrap().unwrap();
+            body.push_str(std::str::from_utf8(&piece).unwrap());
+            let seen = body.split("\n\n").map(|frame| self.token(frame));
+            if seen.filter(|token| !token.is_empty()).count() >= tokens {
+                return;
+            }
+        }
+    }
+}
