@@ -93,6 +93,10 @@ pub(crate) async fn first_answer(
             .map(|deployment| with_retries(scene, deployment)),
     );
     loop {
+        // Without this, an empty plan would wait for a hedge that never comes.
+        if racing.is_empty() {
+            return Err(last);
+        }
         let hedge = hedge(scene.persistence.hedge_after, waiting.len() > 0);
         tokio::select! {
             Some(result) = racing.next() => match result {
@@ -115,7 +119,6 @@ pub(crate) async fn first_answer(
             () = hedge => {
                 racing.extend(waiting.next().map(|deployment| with_retries(scene, deployment)));
             }
-            else => return Err(last),
         }
     }
 }

@@ -1,0 +1,604 @@
+//! The request function against backends that do exactly what they are told, on a clock that only
+//! moves when everything waits.
+
+#![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use freehold_pipeline::{Admission, Answer, AnswerBody, Failure, Pipeline, Snapshot};
+use freehold_policy::{Claim, Constraint, Rules};
+use freehold_ports::{Account, Backend, BoxFuture, Call, Chunk, ChunkStream, Clock, Probe};
+use freehold_route::{RouteSettings, RouteSpec, RouteTable};
+use freehold_store::MemoryLedger;
+use freehold_types::outcome::CostBasis;
+use freehold_types::request::{ResponseFormat, Sampling};
+use freehold_types::{
+    BackendId, Capability, Delta, Deployment, DeploymentId, Dialect, Error, ErrorKind, Event,
+    Extra, FinishReason, KeyName, Message, NanoUsd, Objective, Outcome, OutcomeStatus, PartKind,
+    PriceBasis, Request, RequestId, Retry, Role, Sensitivity, Site, Usage, UsageBasis,
+};
+use futures_util::StreamExt as _;
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+const HOUR_NANOS: i64 = 3_600_000_000_000;
+
+/// The paused clock of the test's runtime.
+struct TestClock(Instant);
+
+impl Clock for TestClock {
+    fn unix_ms(&self) -> u64 {
+        1_700_000_000_000 + u64::try_from(self.0.elapsed().as_millis()).unwrap()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// How a backend answers one call.
+#[derive(Clone)]
+enum Reply {
+    Fails(Error),
+    /// Accepts after a while, then yields these.
+    Streams(Duration, Vec<Result<Chunk, Error>>),
+    /// Yields these and then hangs.
+    Hangs(Vec<Chunk>),
+}
+
+struct Scripted {
+    id: BackendId,
+    site: Site,
+    replies: Mutex<VecDeque<Reply>>,
+    /// When each call came.
+    calls: Mutex<Vec<Duration>>,
+    start: Instant,
+}
+
+impl Scripted {
+    fn calls(&self) -> Vec<u128> {
+        self.calls.lock().iter().map(Duration::as_millis).collect()
+    }
+
+    fn push(&self, reply: Reply) {
+        self.replies.lock().push_back(reply);
+    }
+}
+
+impl Backend for Scripted {
+    fn id(&self) -> &BackendId {
+        &self.id
+    }
+
+    fn site(&self) -> &Site {
+        &self.site
+    }
+
+    fn start(&self, call: Call) -> BoxFuture<'_, Result<ChunkStream, Error>> {
+        Box::pin(async move {
+            call.check(&self.id, &self.site)?;
+            self.calls.lock().push(self.start.elapsed());
+            let reply = self.replies.lock().pop_front();
+            match reply.unwrap_or_else(|| good(Duration::ZERO)) {
+                Reply::Fails(error) => Err(error),
+                Reply::Streams(after, items) => {
+                    tokio::time::sleep(after).await;
+                    Ok(Box::pin(futures_util::stream::iter(items)) as ChunkStream)
+                }
+                Reply::Hangs(chunks) => {
+                    let items = futures_util::stream::iter(chunks.into_iter().map(Ok));
+                    Ok(Box::pin(items.chain(futures_util::stream::pending())) as ChunkStream)
+                }
+            }
+        })
+    }
+
+    fn count_tokens(&self, _call: Call) -> BoxFuture<'_, Result<Option<u64>, Error>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn probe(&self) -> BoxFuture<'_, Result<Probe, Error>> {
+        Box::pin(async { Ok(Probe::default()) })
+    }
+}
+
+fn chunk(events: impl IntoIterator<Item = Event>) -> Chunk {
+    Chunk {
+        events: events.into_iter().collect(),
+        raw: None,
+        hidden: false,
+    }
+}
+
+fn opening() -> Chunk {
+    chunk([
+        Event::Start {
+            id: "a".to_owned(),
+            model: "reported".to_owned(),
+            created_s: None,
+            extra: Extra::new(),
+        },
+        Event::PartStart {
+            choice: 0,
+            part: 0,
+            kind: PartKind::Text,
+        },
+    ])
+}
+
+fn token(text: &str) -> Chunk {
+    chunk([Event::PartDelta {
+        choice: 0,
+        part: 0,
+        delta: Delta::Text {
+            text: text.to_owned(),
+            logprobs: vec![],
+        },
+    }])
+}
+
+fn closing(usage: Option<Usage>) -> Chunk {
+    let finish = Event::Finish {
+        choice: 0,
+        reason: FinishReason::Stop,
+        stop_sequence: None,
+    };
+    let usage = usage.map(Event::Usage);
+    chunk([finish].into_iter().chain(usage).chain([Event::End]))
+}
+
+fn reported() -> Usage {
+    Usage {
+        input_tokens: 11,
+        output_tokens: 7,
+        basis: UsageBasis::Reported,
+        ..Usage::default()
+    }
+}
+
+/// A whole answer that begins after a while.
+fn good(after: Duration) -> Reply {
+    let chunks = [opening(), token("hello"), closing(Some(reported()))];
+    Reply::Streams(after, chunks.into_iter().map(Ok).collect())
+}
+
+fn fails(kind: ErrorKind) -> Reply {
+    Reply::Fails(Error::new(kind, "scripted"))
+}
+
+struct Bench {
+    one: Arc<Scripted>,
+    two: Arc<Scripted>,
+    ledger: Arc<MemoryLedger>,
+    pipeline: Arc<Pipeline>,
+    clock: Arc<TestClock>,
+}
+
+fn deployment(backend: &Scripted, price: PriceBasis) -> Arc<Deployment> {
+    Arc::new(Deployment {
+        id: DeploymentId::new(format!("{}/m", backend.id)),
+        backend: backend.id.clone(),
+        model: "m".to_owned(),
+        site: backend.site.clone(),
+        dialects: vec![],
+        capabilities: [Capability::Chat].into(),
+        context_window_tokens: None,
+        price,
+        quality: 0.5,
+        tokens_per_second: 50.0,
+        first_token_ms: 100,
+    })
+}
+
+impl Bench {
+    /// `one` stands inside and is owned by the hour, `two` outside and paid by token.
+    fn new(settings: RouteSettings) -> Self {
+        let start = Instant::now();
+        let backend = |name: &str, site| {
+            Arc::new(Scripted {
+                id: BackendId::new(name),
+                site,
+                replies: Mutex::default(),
+                calls: Mutex::default(),
+                start,
+            })
+        };
+        let one = backend("one", Site::inside());
+        let two = backend("two", Site::outside());
+        let per_hour = NanoUsd::from_nanos(HOUR_NANOS);
+        let per_token = PriceBasis::PerToken {
+            input_per_million: NanoUsd::from_nanos(1_000_000_000),
+            cached_input_per_million: None,
+            output_per_million: NanoUsd::from_nanos(2_000_000_000),
+        };
+        let route = RouteSpec {
+            name: "route".to_owned(),
+            targets: vec!["one/m".to_owned(), "two/m".to_owned()],
+            settings: RouteSettings {
+                objective: Objective::Ordered,
+                ..settings
+            },
+        };
+        let deployments = vec![
+            deployment(&one, PriceBasis::Hourly { per_hour }),
+            deployment(&two, per_token),
+        ];
+        let default = RouteSettings::default();
+        let snapshot = Snapshot {
+            rules: Rules::open(),
+            default_sensitivity: Sensitivity::Internal,
+            guard: freehold_guard::Limits::default(),
+            routes: RouteTable::new(deployments, vec![], vec![route], default).unwrap(),
+            backends: HashMap::from([
+                (one.id.clone(), Arc::clone(&one) as Arc<dyn Backend>),
+                (two.id.clone(), Arc::clone(&two) as Arc<dyn Backend>),
+            ]),
+        };
+        let ledger = Arc::new(MemoryLedger::new());
+        let clock = Arc::new(TestClock(start));
+        let pipeline = Pipeline::new(
+            snapshot,
+            Arc::clone(&ledger) as Arc<_>,
+            Arc::clone(&clock) as Arc<_>,
+        );
+        Self {
+            one,
+            two,
+            ledger,
+            pipeline: Arc::new(pipeline),
+            clock,
+        }
+    }
+
+    fn admission(&self, claim: Claim, stream: bool) -> Admission {
+        Admission {
+            id: RequestId::at(self.clock.unix_ms()),
+            started_unix_ms: self.clock.unix_ms(),
+            received: self.clock.monotonic(),
+            claim,
+            flow: None,
+            account: Arc::new(Account {
+                key: KeyName::new("app"),
+                sensitivity: None,
+                constraint: Constraint::default(),
+                routes: vec![],
+                flow: None,
+            }),
+            request: request(stream),
+            traceparent: None,
+        }
+    }
+
+    async fn serve(&self, stream: bool) -> Result<Answer, Failure> {
+        self.serve_claimed(Claim::None, stream).await
+    }
+
+    async fn serve_claimed(&self, claim: Claim, stream: bool) -> Result<Answer, Failure> {
+        let admission = self.admission(claim, stream);
+        self.pipeline.serve(admission, |_| 599).await
+    }
+
+    /// The one outcome there must be.
+    async fn outcome(&self) -> Outcome {
+        let mut outcomes = self.ledger.wait_for(1).await;
+        // Whatever still runs gets the time to record a second one.
+        tokio::time::sleep(Duration::from_secs(3_600)).await;
+        assert_eq!(self.ledger.outcomes().len(), 1);
+        outcomes.remove(0)
+    }
+}
+
+fn request(stream: bool) -> Request {
+    Request {
+        dialect: Dialect::OpenaiChat,
+        model: "route".to_owned(),
+        messages: vec![Message::text(Role::User, "say hello to everybody here")],
+        prompt: None,
+        tools: vec![],
+        tool_choice: None,
+        parallel_tool_calls: None,
+        response_format: ResponseFormat::Text,
+        sampling: Sampling::default(),
+        reasoning: None,
+        stream,
+        include_usage: false,
+        user: None,
+        metadata: Extra::new(),
+        extra: Extra::new(),
+        raw: None,
+    }
+}
+
+fn retries(retries: u32) -> RouteSettings {
+    RouteSettings {
+        retries,
+        ..RouteSettings::default()
+    }
+}
+
+/// Reads a stream to its end: chunks, and the errors among them.
+async fn read(answer: Answer) -> (usize, Vec<Error>) {
+    let AnswerBody::Stream(mut chunks) = answer.body else {
+        panic!("not a stream: {answer:?}");
+    };
+    let (mut good, mut errors) = (0, vec![]);
+    while let Some(item) = chunks.recv().await {
+        match item {
+            Ok(_) => good += 1,
+            Err(error) => errors.push(error),
+        }
+    }
+    (good, errors)
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_wait_longer_each_time() {
+    let bench = Bench::new(retries(2));
+    bench.one.push(fails(ErrorKind::Overloaded));
+    bench.one.push(fails(ErrorKind::Unavailable));
+    bench.serve(false).await.unwrap();
+    assert_eq!(bench.one.calls(), [0, 250, 750]);
+    assert!(bench.two.calls().is_empty());
+    let outcome = bench.outcome().await;
+    assert_eq!(outcome.status, OutcomeStatus::Completed);
+    assert_eq!(outcome.attempts.len(), 3);
+    assert!(outcome.attempts[0].error.is_some());
+    assert!(outcome.attempts[2].error.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_retry_after_is_heeded_and_a_long_one_means_elsewhere() {
+    let limited = |seconds| {
+        let after = Retry::After(Duration::from_secs(seconds));
+        Reply::Fails(Error::new(ErrorKind::RateLimited, "slow down").with_retry(after))
+    };
+    let bench = Bench::new(retries(1));
+    bench.one.push(limited(2));
+    bench.serve(false).await.unwrap();
+    assert_eq!(bench.one.calls(), [0, 2_000]);
+    assert!(bench.two.calls().is_empty());
+
+    let bench = Bench::new(retries(1));
+    bench.one.push(limited(3));
+    bench.serve(false).await.unwrap();
+    assert_eq!(bench.one.calls(), [0]);
+    assert_eq!(bench.two.calls(), [0]);
+    // While it pauses, nobody asks it.
+    bench.serve(false).await.unwrap();
+    assert_eq!(bench.one.calls(), [0]);
+    assert_eq!(bench.two.calls(), [0, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_takes_the_faster_and_records_the_loser() {
+    let settings = RouteSettings {
+        hedge_after_ms: Some(100),
+        ..retries(0)
+    };
+    let bench = Bench::new(settings);
+    bench.one.push(good(Duration::from_secs(10)));
+    bench.two.push(good(Duration::from_millis(50)));
+    let answer = bench.serve(true).await.unwrap();
+    assert_eq!(answer.head.deployment.as_ref().unwrap().as_str(), "two/m");
+    let (chunks, errors) = read(answer).await;
+    assert_eq!((chunks, errors.len()), (3, 0));
+    assert_eq!(bench.one.calls(), [0]);
+    assert_eq!(bench.two.calls(), [100]);
+    let outcome = bench.outcome().await;
+    assert_eq!(outcome.status, OutcomeStatus::Completed);
+    assert_eq!(outcome.attempts.len(), 2);
+    let loser = outcome.attempts[0].error.as_ref().unwrap();
+    assert_eq!(loser.kind, ErrorKind::Cancelled);
+    assert_eq!(outcome.attempts[0].duration_us, 150_000);
+    assert!(outcome.attempts[1].error.is_none());
+    assert_eq!(outcome.timing.total_us, 150_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fallback_keeps_the_order_and_the_last_error_counts() {
+    let bench = Bench::new(retries(0));
+    bench.one.push(fails(ErrorKind::BadUpstream));
+    bench.two.push(fails(ErrorKind::Timeout));
+    let failure = bench.serve(true).await.unwrap_err();
+    assert_eq!(failure.error.kind, ErrorKind::Timeout);
+    assert_eq!(failure.head.attempts, 2);
+    let outcome = bench.outcome().await;
+    assert_eq!(outcome.status, OutcomeStatus::Failed);
+    assert_eq!(outcome.http_status, 599);
+    let order: Vec<_> = outcome
+        .attempts
+        .iter()
+        .map(|attempt| attempt.deployment.as_str())
+        .collect();
+    assert_eq!(order, ["one/m", "two/m"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_no_retry_can_mend_ends_at_once() {
+    let bench = Bench::new(retries(3));
+    bench.one.push(fails(ErrorKind::InvalidRequest));
+    bench.serve(false).await.unwrap_err();
+    assert_eq!(bench.one.calls(), [0]);
+    assert!(bench.two.calls().is_empty());
+    bench.outcome().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_keeps_failing_is_left_alone_for_a_while() {
+    let bench = Bench::new(retries(0));
+    for _ in 0..5 {
+        bench.one.push(fails(ErrorKind::BadUpstream));
+        bench.serve(false).await.unwrap();
+    }
+    assert_eq!(bench.one.calls().len(), 5);
+    bench.serve(false).await.unwrap();
+    assert_eq!(bench.one.calls().len(), 5, "the breaker is open");
+    assert_eq!(bench.two.calls().len(), 6);
+
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    bench.serve(false).await.unwrap();
+    bench.serve(false).await.unwrap();
+    assert!(bench.one.calls().len() > 5, "it is tried again");
+    assert_eq!(bench.ledger.outcomes().len(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_policy_denies_is_never_called() {
+    let bench = Bench::new(retries(1));
+    bench.one.push(fails(ErrorKind::Unavailable));
+    bench.one.push(fails(ErrorKind::Unavailable));
+    let failure = bench
+        .serve_claimed(Claim::Label(Sensitivity::Confidential), false)
+        .await
+        .unwrap_err();
+    assert_eq!(failure.error.kind, ErrorKind::Unavailable);
+    assert_eq!(bench.one.calls().len(), 2);
+    assert!(bench.two.calls().is_empty());
+    let outcome = bench.outcome().await;
+    assert_eq!(outcome.sensitivity, Sensitivity::Confidential);
+    let denied = &outcome.decision.unwrap().inputs.candidates[1].denied;
+    assert!(denied.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_that_could_not_be_accounted_for_is_not_begun() {
+    let bench = Bench::new(retries(0));
+    bench.ledger.fail_with(Some("the disk is full"));
+    let failure = bench.serve(false).await.unwrap_err();
+    assert_eq!(failure.error.kind, ErrorKind::Unavailable);
+    assert!(bench.one.calls().is_empty());
+    assert!(bench.pipeline.ready().is_err());
+    bench.ledger.fail_with(None);
+    bench.serve(false).await.unwrap();
+    assert_eq!(bench.ledger.outcomes().len(), 1);
+}
+
+/// An hour at one dollar: 36 s of work cost a cent, and the idle time before them is shared.
+#[tokio::test(start_paused = true)]
+async fn an_owned_machine_costs_its_hours() {
+    let bench = Bench::new(retries(0));
+    bench.one.push(good(Duration::from_secs(36)));
+    let answer = bench.serve(false).await.unwrap();
+    let cost = bench.outcome().await.attempts[0].cost.unwrap();
+    assert_eq!(cost.basis, CostBasis::Hours);
+    assert_eq!(cost.idle_share, NanoUsd::ZERO);
+    assert_eq!(cost.total.nanos(), 36 * HOUR_NANOS / 3_600);
+    assert_eq!(answer.head.cost, Some(cost.total));
+
+    bench.one.push(good(Duration::from_secs(36)));
+    bench.serve(false).await.unwrap();
+    let outcomes = bench.ledger.outcomes();
+    let cost = outcomes[1].attempts[0].cost.unwrap();
+    assert!(cost.idle_share > NanoUsd::ZERO, "an hour went by idle");
+}
+
+#[tokio::test(start_paused = true)]
+async fn reported_usage_counts_and_what_is_missing_is_estimated() {
+    let bench = Bench::new(retries(0));
+    bench.serve(false).await.unwrap();
+    let silent = [opening(), token("hello there, everybody"), closing(None)];
+    let silent = silent.into_iter().map(Ok).collect();
+    bench.one.push(Reply::Streams(Duration::ZERO, silent));
+    bench.serve(false).await.unwrap();
+    let outcomes = bench.ledger.outcomes();
+    assert_eq!(outcomes[0].usage, reported());
+    let estimated = outcomes[1].usage;
+    assert_eq!(estimated.basis, UsageBasis::Estimated);
+    assert!(estimated.input_tokens > 0 && estimated.output_tokens > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_just_stops_ends_in_one_error() {
+    let bench = Bench::new(retries(1));
+    let cut = vec![Ok(opening()), Ok(token("one")), Ok(token(" two"))];
+    bench.one.push(Reply::Streams(Duration::ZERO, cut));
+    let (chunks, errors) = read(bench.serve(true).await.unwrap()).await;
+    assert_eq!(chunks, 3);
+    assert_eq!(errors.len(), 1);
+    assert_eq!(errors[0].kind, ErrorKind::BadUpstream);
+    assert!(bench.two.calls().is_empty());
+    let outcome = bench.outcome().await;
+    assert_eq!(outcome.status, OutcomeStatus::Failed);
+    assert_eq!(outcome.http_status, 200);
+    assert_eq!(outcome.attempts.len(), 1);
+    assert!(outcome.usage.output_tokens > 0);
+}
+
+/// An answer without a single chunk has shown its client nothing, so another deployment takes over.
+#[tokio::test(start_paused = true)]
+async fn an_empty_stream_falls_back() {
+    let bench = Bench::new(retries(0));
+    bench.one.push(Reply::Streams(Duration::ZERO, vec![]));
+    let (chunks, errors) = read(bench.serve(true).await.unwrap()).await;
+    assert_eq!((chunks, errors.len()), (3, 0));
+    let outcome = bench.outcome().await;
+    assert_eq!(outcome.attempts.len(), 2);
+    assert_eq!(outcome.status, OutcomeStatus::Completed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_is_recorded_and_nothing_stays_in_flight() {
+    for stream in [false, true] {
+        let bench = Bench::new(retries(0));
+        bench.one.push(Reply::Hangs(vec![opening(), token("one")]));
+        let served = tokio::time::timeout(Duration::from_secs(5), bench.serve(stream)).await;
+        assert_eq!(served.is_ok(), stream);
+        if let Ok(answer) = served {
+            let AnswerBody::Stream(mut chunks) = answer.unwrap().body else {
+                panic!("not a stream");
+            };
+            for _ in 0..2 {
+                chunks.recv().await.unwrap().unwrap();
+            }
+        }
+        let outcome = bench.outcome().await;
+        assert_eq!(outcome.status, OutcomeStatus::Cancelled, "{stream}");
+        assert_eq!(outcome.attempts.len(), 1);
+        assert!(outcome.usage.output_tokens > 0, "{stream}");
+        bench.serve(false).await.unwrap();
+        let outcomes = bench.ledger.outcomes();
+        let decision = outcomes[1].decision.as_ref().unwrap();
+        assert_eq!(decision.inputs.candidates[0].in_flight, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_while_attempts_race_settles_them_all() {
+    let settings = RouteSettings {
+        hedge_after_ms: Some(100),
+        ..retries(0)
+    };
+    let bench = Bench::new(settings);
+    bench.one.push(Reply::Hangs(vec![]));
+    bench.two.push(Reply::Hangs(vec![]));
+    let served = tokio::time::timeout(Duration::from_secs(5), bench.serve(true)).await;
+    assert!(served.is_err());
+    let outcome = bench.outcome().await;
+    assert_eq!(outcome.status, OutcomeStatus::Cancelled);
+    assert_eq!(outcome.attempts.len(), 2);
+    for attempt in &outcome.attempts {
+        let error = attempt.error.as_ref().unwrap();
+        assert_eq!(error.kind, ErrorKind::Cancelled);
+        assert!(attempt.usage.input_tokens > 0);
+        assert!(attempt.cost.is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_draining_pipeline_takes_nothing_and_finishes_what_it_has() {
+    let bench = Bench::new(retries(0));
+    bench.one.push(good(Duration::from_secs(5)));
+    let under_way = bench.serve(false);
+    let drained = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        bench.pipeline.drain();
+        bench.serve(false).await.unwrap_err()
+    };
+    let (answer, refused) = tokio::join!(under_way, drained);
+    answer.unwrap();
+    assert_eq!(refused.error.kind, ErrorKind::Unavailable);
+    let statuses: Vec<_> = bench.ledger.outcomes().iter().map(|o| o.status).collect();
+    assert_eq!(statuses, [OutcomeStatus::Refused, OutcomeStatus::Completed]);
+}
