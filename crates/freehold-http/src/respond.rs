@@ -33,7 +33,6 @@ pub(crate) fn answer(answer: Answer, asked: &Asked, arrival: Arrival) -> Respons
         model: asked.model.clone(),
         created_s: arrival.unix_ms / 1_000,
         include_usage: asked.include_usage,
-        ..AnswerContext::default()
     };
     let (body, content_type) = match answer.body {
         AnswerBody::Stream(chunks) => {

@@ -1,7 +1,7 @@
 //! Every fault, at the first, second and a later chunk, on both surfaces, streamed and not.
 
 use freehold_testkit::{Fault, RequestEnd, Script};
-use freehold_types::{ErrorKind, ErrorSource, OutcomeStatus};
+use freehold_types::{ErrorKind, ErrorSource, Outcome, OutcomeStatus};
 
 use crate::support::{Bench, Surface};
 
@@ -70,25 +70,36 @@ async fn check(surface: Surface, stream: bool, fault: Fault) {
     assert_eq!(outcome.id.to_string(), seen.header("x-request-id"));
     assert_eq!(first.requests().len(), 1, "{context}");
     if failed {
-        // The client had bytes of the first answer, so nobody else may go on with it.
         assert!(stream, "{context}");
-        assert_eq!(outcome.status, OutcomeStatus::Failed, "{context}");
-        assert_eq!(outcome.attempts.len(), 1, "{context}");
-        assert!(bench.beta.requests().is_empty(), "{context}");
-        let error = outcome.error.as_ref().unwrap();
-        assert_eq!(error.side, ErrorSource::Upstream, "{context}");
-        assert!(outcome.attempts[0].error.is_some(), "{context}");
+        check_cut(&bench, outcome, &context);
         return;
     }
+    let faulty = first.requests()[0].end == RequestEnd::Faulted || outcome.attempts.len() == 2;
+    check_completed(&bench, outcome, faulty, &context);
+    if faulty {
+        assert_eq!(text.trim(), WORDS, "{context}");
+        assert_eq!(seen.header("x-freehold-deployment"), "beta/gpt-4.1");
+    }
+}
+
+/// The client had bytes of the first answer, so nobody else may go on with it.
+fn check_cut(bench: &Bench, outcome: &Outcome, context: &str) {
+    assert_eq!(outcome.status, OutcomeStatus::Failed, "{context}");
+    assert_eq!(outcome.attempts.len(), 1, "{context}");
+    assert!(bench.beta.requests().is_empty(), "{context}");
+    let error = outcome.error.as_ref().unwrap();
+    assert_eq!(error.side, ErrorSource::Upstream, "{context}");
+    assert!(outcome.attempts[0].error.is_some(), "{context}");
+}
+
+/// The first upstream answered, or failed unseen and `beta` did.
+fn check_completed(bench: &Bench, outcome: &Outcome, faulty: bool, context: &str) {
     assert_eq!(outcome.status, OutcomeStatus::Completed, "{context}");
     assert!(outcome.error.is_none(), "{context}");
-    let faulty = first.requests()[0].end == RequestEnd::Faulted || outcome.attempts.len() == 2;
     assert_eq!(outcome.attempts.len(), 1 + usize::from(faulty), "{context}");
     assert_eq!(bench.beta.requests().len(), usize::from(faulty));
     if faulty {
-        assert_eq!(text.trim(), WORDS, "{context}");
         assert!(outcome.attempts[0].error.is_some(), "{context}");
-        assert_eq!(seen.header("x-freehold-deployment"), "beta/gpt-4.1");
         assert_eq!(outcome.attempts[1].usage.output_tokens, 4, "{context}");
     }
 }
