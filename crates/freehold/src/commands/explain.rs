@@ -378,9 +378,14 @@ fn attempts(outcome: &Outcome) -> String {
             attempt
                 .first_token_us
                 .map_or_else(|| "-".to_owned(), duration),
-            attempt
-                .cost
-                .map_or_else(|| "unknown".to_owned(), |cost| cost.total.to_string()),
+            match attempt.cost {
+                Some(cost) => cost.total.to_string(),
+                // What failed before any token is not billed.
+                None if attempt.error.is_some() && attempt.usage.total_tokens() == 0 => {
+                    "-".to_owned()
+                }
+                None => "unknown".to_owned(),
+            },
             attempt
                 .error
                 .as_ref()
