@@ -35,7 +35,8 @@ use worker::{Command, Worker};
 
 /// A loaded model, ready to serve. Cheap to share behind an `Arc`.
 ///
-/// Dropping it lets the requests at hand finish; [`Engine::shut_down`] also waits for them.
+/// Dropping it cuts the requests at hand short and waits for its thread, a fraction of a second;
+/// [`Engine::shut_down`] can also let them finish.
 pub struct Engine {
     shared: Arc<Shared>,
     commands: SyncSender<Command>,
@@ -239,6 +240,14 @@ impl Engine {
         {
             tracing::error!("the engine's thread had died");
         }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // A thread that outlived the engine could still be at work while the process ends and
+        // llama.cpp's own state is taken down.
+        self.shut_down(ShutDown::AtOnce);
     }
 }
 
