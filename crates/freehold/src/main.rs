@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     };
     match runtime.block_on(run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(report) if is_broken_pipe(&report) => ExitCode::SUCCESS,
         Err(report) => {
             use std::io::Write;
             // Nobody is left to tell when standard error is closed.
@@ -48,7 +49,10 @@ async fn run(cli: Cli) -> miette::Result<()> {
             .settings(&Overrides::default())?
             .ledger)
     };
-    let told = |error: anyhow::Error| miette::miette!("{error:#}");
+    let told = |error: anyhow::Error| match error.downcast::<std::io::Error>() {
+        Ok(error) => miette::Report::from_err(error),
+        Err(error) => miette::miette!("{error:#}"),
+    };
     match cli.command {
         Command::Serve(args) => commands::serve::run(args, config).await,
         Command::Chat(args) => commands::chat::run(args).await.map_err(told),
@@ -58,6 +62,12 @@ async fn run(cli: Cli) -> miette::Result<()> {
         Command::Config(args) => commands::config_command::run(args, config),
         Command::Doctor(args) => commands::doctor::run(args, config).await.map_err(told),
     }
+}
+
+/// Whoever read our output has seen enough: `freehold usage | head`.
+fn is_broken_pipe(report: &miette::Report) -> bool {
+    let error = report.downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Logs go to standard error; only `serve` has something to tell by itself.

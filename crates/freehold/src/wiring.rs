@@ -152,6 +152,11 @@ mod embedded {
     }
 
     impl Engines {
+        /// Nothing is loaded yet.
+        pub(crate) fn none() -> Self {
+            Self::default()
+        }
+
         pub(super) async fn backends(
             &mut self,
             entries: &[EmbeddedEntry],
@@ -226,8 +231,8 @@ mod embedded {
         }
 
         /// Lets the engines finish what they are at, and ends their threads.
-        pub(crate) async fn shut_down(self) {
-            for (_, model) in self.loaded {
+        pub(crate) async fn shut_down(&mut self) {
+            for (_, model) in std::mem::take(&mut self.loaded) {
                 let stopped =
                     tokio::task::spawn_blocking(move || model.shut_down(ShutDown::AtOnce)).await;
                 if let Err(error) = stopped {
@@ -260,10 +265,14 @@ mod absent {
     use super::{EmbeddedEntry, EngineBackends, Result};
 
     /// No engine in this build.
-    #[derive(Default)]
     pub(crate) struct Engines;
 
     impl Engines {
+        /// There never are any.
+        pub(crate) fn none() -> Self {
+            Self
+        }
+
         #[expect(clippy::unused_async, reason = "the same signature as with the engine")]
         pub(super) async fn backends(
             &mut self,
@@ -281,6 +290,6 @@ mod absent {
 
         /// Nothing to stop.
         #[expect(clippy::unused_async, reason = "the same signature as with the engine")]
-        pub(crate) async fn shut_down(self) {}
+        pub(crate) async fn shut_down(&mut self) {}
     }
 }

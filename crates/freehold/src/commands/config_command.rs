@@ -111,12 +111,36 @@ fn without_credentials(url: &str) -> String {
 }
 
 /// The meaning for people.
-fn text(meaning: &Value) -> String {
-    let said = |value: &Value, otherwise: &str| {
-        value
-            .as_str()
-            .map_or_else(|| otherwise.to_owned(), printable)
+/// A text value, made safe to print, or what to say when there is none.
+fn said(value: &Value, otherwise: &str) -> String {
+    value
+        .as_str()
+        .map_or_else(|| otherwise.to_owned(), printable)
+}
+
+/// A backend's perimeter, where it came from and what it serves.
+fn backend(backend: &Value) -> String {
+    let mut served = strings(&backend["models"]);
+    for (flag, words) in [
+        ("any_model", "any other model"),
+        ("asks_for_models", "what it offers"),
+    ] {
+        if backend[flag] == true {
+            served.push(words.to_owned());
+        }
+    }
+    let found = match backend["found_by"].as_str() {
+        Some(variable) => format!(", found by {variable}"),
+        None => String::new(),
     };
+    format!(
+        "({}{found}): {}",
+        said(&backend["perimeter"], ""),
+        served.join(", ")
+    )
+}
+
+fn text(meaning: &Value) -> String {
     let mut lines = vec![format!(
         "The configuration can be run ({}).",
         said(
@@ -138,32 +162,7 @@ fn text(meaning: &Value) -> String {
         },
     );
     line("ledger", said(&meaning["ledger"], ""));
-    section(
-        &mut line,
-        "backend",
-        &meaning["backends"],
-        "none",
-        |backend| {
-            let mut served = strings(&backend["models"]);
-            for (flag, words) in [
-                ("any_model", "any other model"),
-                ("asks_for_models", "what it offers"),
-            ] {
-                if backend[flag] == true {
-                    served.push(words.to_owned());
-                }
-            }
-            let found = match backend["found_by"].as_str() {
-                Some(variable) => format!(", found by {variable}"),
-                None => String::new(),
-            };
-            format!(
-                "({}{found}): {}",
-                said(&backend["perimeter"], ""),
-                served.join(", ")
-            )
-        },
-    );
+    section(&mut line, "backend", &meaning["backends"], "none", backend);
     section(
         &mut line,
         "route",

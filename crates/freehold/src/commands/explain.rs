@@ -213,17 +213,10 @@ fn header(outcome: &Outcome) -> String {
         ),
     );
     line("deployment", served_by(outcome));
-    let findings: Vec<_> = outcome
-        .findings
-        .iter()
-        .map(|(kind, count)| format!("{count} x {kind}"))
-        .collect();
-    let found = if findings.is_empty() {
-        String::new()
-    } else {
-        format!(", found {}", findings.join(", "))
-    };
-    line("sensitivity", format!("{}{found}", outcome.sensitivity));
+    line(
+        "sensitivity",
+        format!("{}{}", outcome.sensitivity, found(outcome)),
+    );
     let usage = &outcome.usage;
     let estimated = if usage.basis == UsageBasis::Estimated {
         " (estimated)"
@@ -238,21 +231,35 @@ fn header(outcome: &Outcome) -> String {
         ),
     );
     line("cost", cost(outcome.cost));
-    let first = outcome
-        .timing
-        .first_token_us
-        .map_or_else(String::new, |us| {
-            format!(", first token after {}", duration(us))
-        });
-    line(
-        "time",
-        format!(
-            "{} in all{first}, {} in Freehold before the first attempt",
-            duration(outcome.timing.total_us),
-            duration(outcome.timing.overhead_us)
-        ),
-    );
+    line("time", time(outcome));
     lines.join("\n")
+}
+
+/// What the guard found, as a continuation; empty when it found nothing.
+fn found(outcome: &Outcome) -> String {
+    let findings: Vec<_> = outcome
+        .findings
+        .iter()
+        .map(|(kind, count)| format!("{count} x {kind}"))
+        .collect();
+    if findings.is_empty() {
+        String::new()
+    } else {
+        format!(", found {}", findings.join(", "))
+    }
+}
+
+/// Where the time went.
+fn time(outcome: &Outcome) -> String {
+    let timing = &outcome.timing;
+    let first = timing.first_token_us.map_or_else(String::new, |us| {
+        format!(", first token after {}", duration(us))
+    });
+    format!(
+        "{} in all{first}, {} in Freehold before the first attempt",
+        duration(timing.total_us),
+        duration(timing.overhead_us)
+    )
 }
 
 /// The deployment that answered, or that was answering when the client left.

@@ -42,7 +42,7 @@ pub(crate) async fn run(args: ServeArgs, config: Option<&Path>) -> miette::Resul
 async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Result<()> {
     let metrics = metrics()?;
     let ledger = Arc::new(SqliteLedger::open(settings.ledger.clone())?);
-    let mut engines = Engines::default();
+    let mut engines = Engines::none();
     let wired = wire(&settings, &mut engines).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let deployments = wired.snapshot.deployments().to_vec();
@@ -55,7 +55,7 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
         pipeline: Arc::clone(&pipeline),
         accounts: arc_swap::ArcSwap::from_pointee(wired.accounts),
         settings: freehold_http::Settings {
-            decode: settings.decode.clone(),
+            decode: settings.decode,
             body_timeout: settings.body_timeout,
             started_unix_s: clock.unix_ms() / 1_000,
         },
@@ -104,21 +104,27 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     pipeline.drain();
     stop.send_replace(true);
     let cut = clients.await.context("the listener died")?;
-    if cut > 0 {
-        tracing::warn!(
-            connections = cut,
-            "connections outlasted the drain and were cut"
-        );
-    }
     if let Some(admin) = admin {
         admin.abort();
     }
-    reloader.engines.shut_down().await;
-    if let Err(error) = ledger.shutdown(LEDGER_DRAIN).await {
-        tracing::warn!(%error, "some outcomes wait in the spool for the next start");
-    }
-    tracing::info!("stopped");
+    finish(cut, &mut reloader.engines, &ledger).await;
     Ok(())
+}
+
+/// What is left to do when the last answer is out.
+async fn finish(connections_cut: usize, engines: &mut Engines, ledger: &SqliteLedger) {
+    if connections_cut > 0 {
+        tracing::warn!(
+            connections_cut,
+            "the drain was too short for some connections"
+        );
+    }
+    engines.shut_down().await;
+    let end = match ledger.shutdown(LEDGER_DRAIN).await {
+        Ok(()) => "stopped".to_owned(),
+        Err(error) => format!("stopped; some outcomes wait for the next start: {error}"),
+    };
+    tracing::info!("{end}");
 }
 
 fn listener(settings: &Settings, address: SocketAddr) -> ServerSettings {

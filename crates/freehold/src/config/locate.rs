@@ -28,7 +28,8 @@ pub(crate) fn locate(yaml: &str, path: &[String]) -> Option<(usize, usize)> {
     let length = usize::try_from(span.byte_len()?).ok()?;
     // A map's span can cover many lines; the first one is what the reader wants.
     let line = yaml.get(offset..)?.lines().next().map_or(0, str::len);
-    Some((offset, length.min(line)))
+    // Some spans of maps are empty; the rest of the line shows the place.
+    Some((offset, if length == 0 { line } else { length.min(line) }))
 }
 
 enum Tree {

@@ -26,10 +26,13 @@ pub(crate) const DEFAULT_MODEL: &str = "smollm2-135m-instruct";
 pub(crate) const DEFAULT_BACKEND: &str = "local";
 const KEY_CHARS_MIN: usize = 16;
 
+/// Looks an environment variable up.
+pub(crate) type Lookup = Box<dyn Fn(&str) -> Option<String>>;
+
 /// What a configuration is read together with: the process's environment.
 pub(crate) struct Environment {
     /// Looks a variable up.
-    pub(crate) variable: Box<dyn Fn(&str) -> Option<String>>,
+    pub(crate) variable: Lookup,
     /// Freehold's directory for data.
     pub(crate) home: PathBuf,
     /// Whether the model store has a model of this name.
@@ -134,7 +137,6 @@ impl Settings {
             decode: freehold_wire::Limits {
                 body_bytes: raw.server.body_mib_max as usize * 1024 * 1024,
                 depth: raw.server.body_depth_max as usize,
-                ..freehold_wire::Limits::default()
             },
             body_timeout: Duration::from_secs(raw.server.body_timeout_s.into()),
             connections_max: raw.server.connections_max.max(1) as usize,
