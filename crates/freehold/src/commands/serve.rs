@@ -14,6 +14,7 @@ use freehold_store::SqliteLedger;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::banner::Notice;
 use crate::cli::ServeArgs;
@@ -104,9 +105,7 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     pipeline.drain();
     stop.send_replace(true);
     let cut = clients.await.context("the listener died")?;
-    if let Some(admin) = admin {
-        admin.abort();
-    }
+    admin.iter().for_each(JoinHandle::abort);
     finish(cut, &mut reloader.engines, &ledger).await;
     Ok(())
 }
