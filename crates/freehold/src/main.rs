@@ -73,7 +73,7 @@ fn is_broken_pipe(report: &miette::Report) -> bool {
 /// Logs go to standard error; only `serve` has something to tell by itself.
 fn start_logging(command: &Command) {
     let (default, json) = match command {
-        Command::Serve(args) => ("info", args.log_json),
+        Command::Serve(args) => ("info,llama-cpp-2=warn", args.log_json),
         _ => ("warn", false),
     };
     let filter =
