@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 
 import anthropic
 import httpx
@@ -83,7 +84,7 @@ class Fake:
         self.http.post("/__script", json=script).raise_for_status()
 
     def log(self):
-        return self.http.get("/__log").raise_for_status().json()
+        return self.http.get("/__log").raise_for_status().json()["requests"]
 
 
 @pytest.fixture(scope="session")
@@ -188,6 +189,8 @@ backends:
     api_key: fake-key
     any_model: true
     models: [{{name: fake-model, price: {{input_usd_per_million: 1, output_usd_per_million: 2}}}}]
+routes:
+  claude-3-haiku-20240307: {{targets: [fake-anthropic/fake-model]}}
 """,
         encoding="utf-8",
     )
@@ -220,3 +223,10 @@ def real_model(request):
 def fake_model(request):
     """The fake upstream, in both dialects."""
     return request.param
+
+
+@pytest.fixture(params=FAKE_MODELS)
+def faulty_model(request):
+    """The fake under a name of its own: a broken deployment is avoided for a while, as it should be."""
+    backend = request.param.split("/")[0]
+    return f"{backend}/model-{uuid.uuid4().hex[:8]}"

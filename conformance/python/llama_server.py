@@ -14,6 +14,7 @@ parameters.port = int(sys.argv[3])
 parameters.n_parallel = 2
 parameters.n_ctx = 8192
 parameters.n_gpu_layers = 0
+parameters.use_jinja = True
 parameters.cpuparams.n_threads = 1
 parameters.cpuparams_batch.n_threads = 1
 server = xllamacpp.Server(parameters)

@@ -145,21 +145,21 @@ def test_what_anthropic_cannot_express_is_refused(gateway, fake):
     assert fake.log() == []
 
 
-def test_overload_reaches_the_client(gateway, fake, fake_model):
+def test_overload_reaches_the_client(gateway, fake, faulty_model):
     for _ in range(2):
         fake.script(fault={"kind": "status", "status": 429, "retry_after": {"seconds": 7}})
     with pytest.raises(anthropic.RateLimitError) as caught:
-        gateway.anthropic().messages.create(model=fake_model, max_tokens=5, messages=QUESTION)
+        gateway.anthropic().messages.create(model=faulty_model, max_tokens=5, messages=QUESTION)
     assert caught.value.body["error"]["type"] == "rate_limit_error"
 
 
 @pytest.mark.parametrize("fault", ["reset", "end", "malformed_json", "error_event"])
-def test_a_broken_stream_ends_with_one_error(gateway, fake, fake_model, fault):
+def test_a_broken_stream_ends_with_one_error(gateway, fake, faulty_model, fault):
     fake.script(tokens=30, fault={"kind": fault, "at": 5})
     received = []
     with pytest.raises(anthropic.APIError):
         with gateway.anthropic().messages.stream(
-            model=fake_model, max_tokens=100, messages=QUESTION
+            model=faulty_model, max_tokens=100, messages=QUESTION
         ) as stream:
             for event in stream:
                 received.append(event)

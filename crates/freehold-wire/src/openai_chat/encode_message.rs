@@ -298,7 +298,9 @@ fn part_fate(key: &str, value: &Value) -> Fate {
             Fate::Nothing
         }
         "citations" if value.get("enabled") == Some(&Value::Bool(false)) => Fate::Nothing,
-        "caller" if value.get("type").is_some_and(|kind| kind == "direct") => Fate::Nothing,
+        "caller" if value.is_null() || value.get("type").is_some_and(|kind| kind == "direct") => {
+            Fate::Nothing
+        }
         "cache_control" => Fate::Hint,
         // An answer's citations, sent back: the text itself is there.
         "citations" if value.is_array() => Fate::Hint,
