@@ -15,7 +15,7 @@ const anthropic = new Anthropic({ baseURL: url, apiKey: "none", maxRetries: 0 })
 const question = [{ role: "user", content: "Say hello in a few words." }];
 const parameters = {
   type: "object",
-  properties: { city: { type: "string" } },
+  properties: { city: { type: "string", enum: ["Paris", "Rome"] } },
   required: ["city"],
   additionalProperties: false,
 };
@@ -63,8 +63,8 @@ for (const model of [...real, ...fakes]) {
       model,
       messages: [{ role: "user", content: "What is the weather in Paris?" }],
       tools: [{ type: "function", function: { name: "get_weather", parameters } }],
-      tool_choice: { type: "function", function: { name: "get_weather" } },
-      max_tokens: 64,
+      tool_choice: "required",
+      max_tokens: 256,
     });
     const call = answer.choices[0].message.tool_calls[0];
     assert.equal(call.function.name, "get_weather");
@@ -90,8 +90,8 @@ for (const model of [...real, ...fakes]) {
         model,
         messages: [{ role: "user", content: "What is the weather in Paris?" }],
         tools: [{ name: "get_weather", input_schema: parameters }],
-        tool_choice: { type: "tool", name: "get_weather" },
-        max_tokens: 64,
+        tool_choice: { type: "any" },
+        max_tokens: 256,
       })
       .finalMessage();
     const call = final.content.find((block) => block.type === "tool_use");
