@@ -57,6 +57,21 @@ for (const model of [...real, ...fakes]) {
     assert.ok(usage.completion_tokens > 0);
   });
 
+  test(`anthropic: plain and streaming, ${model}`, async () => {
+    await script();
+    const answer = await anthropic.messages.create({ model, messages: question, max_tokens: 16 });
+    assert.equal(answer.content[0].type, "text");
+    assert.ok(answer.content[0].text);
+    const final = await anthropic.messages
+      .stream({ model, messages: question, max_tokens: 16 })
+      .finalMessage();
+    assert.ok(final.content[0].text);
+    assert.ok(final.usage.output_tokens > 0);
+  });
+}
+
+// The llama.cpp server leaves tools out: this model's own template knows none.
+for (const model of [real[0], ...fakes]) {
   test(`openai: tools, ${model}`, async () => {
     await script({ tool_calls: [{ arguments: { city: "Paris" } }] });
     const answer = await openai.chat.completions.create({
@@ -69,18 +84,6 @@ for (const model of [...real, ...fakes]) {
     const call = answer.choices[0].message.tool_calls[0];
     assert.equal(call.function.name, "get_weather");
     assert.equal(typeof JSON.parse(call.function.arguments).city, "string");
-  });
-
-  test(`anthropic: plain and streaming, ${model}`, async () => {
-    await script();
-    const answer = await anthropic.messages.create({ model, messages: question, max_tokens: 16 });
-    assert.equal(answer.content[0].type, "text");
-    assert.ok(answer.content[0].text);
-    const final = await anthropic.messages
-      .stream({ model, messages: question, max_tokens: 16 })
-      .finalMessage();
-    assert.ok(final.content[0].text);
-    assert.ok(final.usage.output_tokens > 0);
   });
 
   test(`anthropic: tools, ${model}`, async () => {

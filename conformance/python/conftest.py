@@ -219,6 +219,13 @@ def real_model(request):
     return request.param
 
 
+@pytest.fixture(params=[REAL_MODELS[0], *FAKE_MODELS])
+def tool_model(request):
+    """Deployments that call tools. The llama.cpp server does not: this model's own template knows no tools, and the
+    server then leaves them out."""
+    return request.param
+
+
 @pytest.fixture(params=FAKE_MODELS)
 def fake_model(request):
     """The fake upstream, in both dialects."""

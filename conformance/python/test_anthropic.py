@@ -17,11 +17,6 @@ WEATHER = {
 }
 
 
-def forced(model, by_name, any_tool):
-    """Forces the call by name; llama.cpp's server knows no names, only that some tool must be called."""
-    return any_tool if model.startswith("llamacpp/") else by_name
-
-
 def test_plain(gateway, fake, model):
     raw = gateway.anthropic().messages.with_raw_response.create(
         model=model, max_tokens=24, messages=QUESTION, system="You are brief."
@@ -48,16 +43,16 @@ def test_streaming(gateway, fake, model):
     assert final.usage.output_tokens > 0
 
 
-def test_tool_call_and_its_result(gateway, fake, model):
+def test_tool_call_and_its_result(gateway, fake, tool_model):
     client = gateway.anthropic()
     fake.script(tool_calls=[{"arguments": {"city": "Paris"}}])
     asked = [{"role": "user", "content": "What is the weather in Paris?"}]
     answer = client.messages.create(
-        model=model,
+        model=tool_model,
         max_tokens=256,
         messages=asked,
         tools=[WEATHER],
-        tool_choice=forced(model, {"type": "tool", "name": "get_weather"}, {"type": "any"}),
+        tool_choice={"type": "tool", "name": "get_weather"},
     )
     call = next(block for block in answer.content if block.type == "tool_use")
     assert call.name == "get_weather"
@@ -73,7 +68,7 @@ def test_tool_call_and_its_result(gateway, fake, model):
         },
     ]
     followed = client.messages.create(
-        model=model,
+        model=tool_model,
         max_tokens=24,
         messages=said,
         tools=[WEATHER],
@@ -82,10 +77,10 @@ def test_tool_call_and_its_result(gateway, fake, model):
     assert followed.content[0].text
 
 
-def test_streamed_tool_call(gateway, fake, model):
+def test_streamed_tool_call(gateway, fake, tool_model):
     fake.script(tool_calls=[{"arguments": {"city": "Paris"}}])
     with gateway.anthropic().messages.stream(
-        model=model,
+        model=tool_model,
         max_tokens=256,
         messages=[{"role": "user", "content": "What is the weather in Paris?"}],
         tools=[WEATHER],

@@ -47,20 +47,25 @@ def test_langchain_plain_and_streaming(gateway, fake, model, kind):
 
 
 @pytest.mark.parametrize("kind", ["openai", "anthropic"])
-def test_langchain_tools(gateway, fake, model, kind):
+def test_langchain_tools(gateway, fake, tool_model, kind):
     fake.script(tool_calls=[{"arguments": {"city": "Paris"}}])
-    chat = langchain(gateway, kind, model, max_tokens=256)
+    chat = langchain(gateway, kind, tool_model, max_tokens=256)
     answer = chat.bind_tools([get_weather], tool_choice="any").invoke("Weather in Paris?")
     assert answer.tool_calls[0]["name"] == "get_weather"
     assert isinstance(answer.tool_calls[0]["args"]["city"], str)
 
 
-@pytest.mark.parametrize("kind", ["openai", "anthropic"])
-def test_langchain_structured_output(gateway, fake, real_model, kind):
-    chat = langchain(gateway, kind, real_model, max_tokens=200, temperature=0)
-    method = "json_schema" if kind == "openai" else "function_calling"
-    person = chat.with_structured_output(Person, method=method).invoke("Invent a person, in JSON.")
-    assert isinstance(person, Person)
+def test_langchain_structured_output_by_schema(gateway, fake, real_model):
+    chat = langchain(gateway, "openai", real_model, max_tokens=200, temperature=0)
+    structured = chat.with_structured_output(Person, method="json_schema")
+    assert isinstance(structured.invoke("Invent a person, in JSON."), Person)
+
+
+def test_langchain_structured_output_by_tool(gateway, fake):
+    model = "local/smollm2-135m-instruct"
+    chat = langchain(gateway, "anthropic", model, max_tokens=200, temperature=0)
+    structured = chat.with_structured_output(Person, method="function_calling")
+    assert isinstance(structured.invoke("Invent a person, in JSON."), Person)
 
 
 @pytest.mark.parametrize("kind", ["openai", "anthropic"])
