@@ -133,8 +133,8 @@ for (const model of fakes) {
     let log;
     do {
       log = (await (await fetch(`${fakeUrl}/__log`)).json()).requests;
-    } while (log.at(-1)?.end !== "aborted" && Date.now() < deadline);
-    assert.equal(log.at(-1).end, "aborted");
+    } while (log.at(-1)?.end !== "client_aborted" && Date.now() < deadline);
+    assert.equal(log.at(-1).end, "client_aborted");
   });
 
   test(`errors keep their class, ${model}`, async () => {

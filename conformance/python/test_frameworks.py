@@ -1,5 +1,9 @@
 """LangChain and LlamaIndex, unmodified but for base_url."""
 
+import os
+import pathlib
+import subprocess
+import sys
 from typing import Literal
 
 import langchain_anthropic
@@ -8,7 +12,6 @@ import pydantic
 import pytest
 from langchain_core.tools import tool
 from llama_index.core.llms import ChatMessage
-from llama_index.llms.anthropic import Anthropic as LlamaIndexAnthropic
 from llama_index.llms.openai_like import OpenAILike
 
 QUESTION = "Say hello in a few words."
@@ -90,10 +93,14 @@ def test_llama_index_openai(gateway, fake, model):
 
 
 def test_llama_index_anthropic(gateway, fake):
-    # This client accepts only Anthropic's own model names: a route of such a name leads to the fake.
-    llm = LlamaIndexAnthropic(
-        model="claude-3-haiku-20240307", base_url=gateway.url, api_key="none", max_tokens=24
+    # It needs an older Anthropic client than the others: `run` puts that one in a folder of its own.
+    here = pathlib.Path(__file__).parent
+    path = {"PYTHONPATH": str(here.parent / ".venv" / "older")}
+    result = subprocess.run(
+        [sys.executable, str(here / "llama_index_anthropic.py"), gateway.url],
+        env={**os.environ, **path},
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
-    asked = [ChatMessage(role="user", content=QUESTION)]
-    assert llm.chat(asked).message.content
-    assert "".join(part.delta or "" for part in llm.stream_chat(asked))
+    assert result.returncode == 0, result.stderr
