@@ -17,5 +17,5 @@ mod finding;
 mod path;
 mod scan;
 
-pub use finding::{Finding, Scan};
+pub use finding::{Entity, Finding, Scan};
 pub use scan::{Limits, scan};

@@ -46,7 +46,7 @@ fn check(what: &str, change: impl FnOnce(&mut Request), path: &str) {
     let found: Vec<_> = seen
         .findings
         .iter()
-        .map(|f| (f.entity, f.path.as_str()))
+        .map(|f| (f.entity.as_str(), f.path.as_str()))
         .collect();
     assert_eq!(found, [("payment_card", path)], "{what}");
     assert_eq!(seen.sensitivity(), Some(Sensitivity::Confidential));

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::Entity;
+
 mod numbers;
 mod secrets;
 mod unescape;
@@ -14,9 +16,20 @@ pub(crate) const SHORTEST_BYTES: usize = 9;
 /// Something seen in one text.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Hit {
-    pub(crate) entity: &'static str,
+    pub(crate) entity: Entity,
     pub(crate) range: Range<usize>,
     pub(crate) confidence: f32,
+}
+
+impl Hit {
+    /// A hit of one of our own detectors.
+    pub(crate) fn new(entity: &'static str, range: Range<usize>, confidence: f32) -> Self {
+        Self {
+            entity: Entity::from(entity),
+            range,
+            confidence,
+        }
+    }
 }
 
 /// Runs all detectors over a text. Ranges lie on character boundaries: everything found is ASCII.

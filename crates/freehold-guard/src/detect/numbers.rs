@@ -99,11 +99,8 @@ fn card(bytes: &[u8], start: usize) -> Option<Hit> {
     if !plausible || !luhn(digits) || !stands_alone(bytes, start, end) {
         return None;
     }
-    Some(Hit {
-        entity: "payment_card",
-        range: start..end,
-        confidence: if separator.is_some() { 0.99 } else { 0.95 },
-    })
+    let confidence = if separator.is_some() { 0.99 } else { 0.95 };
+    Some(Hit::new("payment_card", start..end, confidence))
 }
 
 /// Lengths of the groups in which a number is written.
@@ -318,11 +315,7 @@ fn iban(bytes: &[u8], start: usize) -> Option<Hit> {
     if !stands_alone(bytes, start, end) || mod_97(&code[..count]) != 1 {
         return None;
     }
-    Some(Hit {
-        entity: "iban",
-        range: start..end,
-        confidence: 0.99,
-    })
+    Some(Hit::new("iban", start..end, 0.99))
 }
 
 /// The remainder of ISO 13616: the first four characters moved to the end, letters as 10 to 35.
@@ -357,11 +350,7 @@ fn social_security(bytes: &[u8], start: usize) -> Option<Hit> {
     if never_given || !names_social_security(before) {
         return None;
     }
-    Some(Hit {
-        entity: "us_ssn",
-        range: start..start + 11,
-        confidence: 0.9,
-    })
+    Some(Hit::new("us_ssn", start..start + 11, 0.9))
 }
 
 fn names_social_security(before: &[u8]) -> bool {

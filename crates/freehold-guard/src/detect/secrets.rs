@@ -162,11 +162,7 @@ pub(super) fn detect(text: &str, found: &mut dyn FnMut(Hit)) {
 }
 
 fn hit(entity: &'static str, start: usize, end: usize, confidence: f32) -> Option<Hit> {
-    Some(Hit {
-        entity,
-        range: start..end,
-        confidence,
-    })
+    Some(Hit::new(entity, start..end, confidence))
 }
 
 /// True when nothing glues the text at `start` to a word before it.

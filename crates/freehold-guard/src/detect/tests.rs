@@ -9,7 +9,7 @@ fn check(text: &str, expected: &[(&str, &str)]) {
     hits.sort_by_key(|hit| hit.range.start);
     let actual: Vec<_> = hits
         .iter()
-        .map(|hit| (hit.entity, &text[hit.range.clone()]))
+        .map(|hit| (hit.entity.as_str(), &text[hit.range.clone()]))
         .collect();
     assert_eq!(actual, expected, "{text}");
 }
@@ -315,7 +315,7 @@ proptest! {
     ) {
         let text = format!("{before}\n {} \n{after}", secret.1);
         let mut found = Vec::new();
-        all(&text, &mut |hit| found.push((hit.entity, text[hit.range].to_owned())));
-        prop_assert!(found.contains(&(secret.0, secret.1.to_owned())), "{found:?}");
+        all(&text, &mut |hit| found.push((hit.entity.to_string(), text[hit.range].to_owned())));
+        prop_assert!(found.contains(&(secret.0.to_owned(), secret.1.to_owned())), "{found:?}");
     }
 }
