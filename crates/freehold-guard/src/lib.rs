@@ -13,6 +13,7 @@
 //! request that carries them count as incomplete.
 
 mod detect;
+pub mod evaluate;
 mod finding;
 mod path;
 mod scan;
