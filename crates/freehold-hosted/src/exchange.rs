@@ -1,5 +1,6 @@
 //! One HTTP exchange under the deadlines of an attempt, and what its failures mean.
 
+use std::error::Error as StdError;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,6 +13,8 @@ use hyper_util::client::legacy::connect::capture_connection;
 use tokio::time::{Instant, timeout_at};
 
 use crate::connection::HttpClient;
+use crate::dial::gate::DialError;
+use crate::dial::resolver::ResolveError;
 use crate::secret::Scrubber;
 
 /// The moments by which things must have happened.
@@ -184,41 +187,81 @@ pub(crate) fn cut(backend: &BackendId, error: &hyper::Error) -> Error {
 /// No response at all: not reached, or the connection broke before the head of one.
 fn no_response(backend: &BackendId, error: &hyper_util::client::legacy::Error) -> Error {
     tracing::debug!(%backend, %error, cause = cause(error), "no response");
-    let (what, code) = if error.is_connect() {
-        connect_failure(error)
-    } else {
-        (
-            "it closed the connection before it answered",
-            "connection_reset",
-        )
-    };
+    let (what, code) = chain(error)
+        .find_map(known_failure)
+        .unwrap_or(if error.is_connect() {
+            ("no connection could be made", "connect_failure")
+        } else {
+            (
+                "it closed the connection before it answered",
+                "connection_reset",
+            )
+        });
     let message = format!("`{backend}` cannot be reached: {what}");
     Error::new(ErrorKind::Unavailable, message).with_code(code)
 }
 
 /// What kept a connection from being made. In words of our own: the system's texts name addresses.
-fn connect_failure(error: &(dyn std::error::Error + 'static)) -> (&'static str, &'static str) {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.is::<rustls::Error>() {
-            return ("the TLS handshake failed", "tls_failure");
-        }
-        // The resolver's error type is private; its text is fixed.
-        if error.to_string() == "dns error" {
-            return ("its name does not resolve", "dns_failure");
-        }
-        let io = error.downcast_ref::<std::io::Error>();
-        if io.is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused) {
-            return ("it refused the connection", "connection_refused");
-        }
-        // The error that an I/O error wraps is not its source, but stands in its place.
-        let wrapped = io.and_then(std::io::Error::get_ref);
-        next = match wrapped {
-            Some(wrapped) => Some(wrapped),
-            None => error.source(),
-        };
+fn known_failure(error: &(dyn StdError + 'static)) -> Option<(&'static str, &'static str)> {
+    if let Some(error) = error.downcast_ref::<rustls::Error>() {
+        return Some((tls_failure(error), "tls_failure"));
     }
-    ("no connection could be made", "connect_failure")
+    match error.downcast_ref::<ResolveError>() {
+        Some(ResolveError::Refused(DialError::NoAddress(_)) | ResolveError::System(_)) => {
+            return Some(("its name does not resolve", "dns_failure"));
+        }
+        Some(ResolveError::Refused(_)) => return Some(REFUSED),
+        None => {}
+    }
+    if error.is::<DialError>() {
+        return Some(REFUSED);
+    }
+    let io = error.downcast_ref::<std::io::Error>()?;
+    (io.kind() == std::io::ErrorKind::ConnectionRefused)
+        .then_some(("it refused the connection", "connection_refused"))
+}
+
+const REFUSED: (&str, &str) = (
+    "its address is none that the gateway may dial; the operator's log names it",
+    "address_refused",
+);
+
+fn tls_failure(error: &rustls::Error) -> &'static str {
+    use rustls::CertificateError as C;
+    match error {
+        rustls::Error::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
+            "the TLS handshake failed: its certificate has expired"
+        }
+        rustls::Error::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. }) => {
+            "the TLS handshake failed: its certificate is not valid yet"
+        }
+        rustls::Error::InvalidCertificate(C::UnknownIssuer) => {
+            "the TLS handshake failed: no trusted authority vouches for its certificate"
+        }
+        rustls::Error::InvalidCertificate(
+            C::NotValidForName | C::NotValidForNameContext { .. },
+        ) => "the TLS handshake failed: its certificate is for another name",
+        rustls::Error::AlertReceived(_) => {
+            "the TLS handshake failed: it refused us; it may want a client certificate"
+        }
+        _ => "the TLS handshake failed",
+    }
+}
+
+type Cause<'e> = &'e (dyn StdError + 'static);
+
+/// An error and everything below it.
+fn chain<'e>(error: Cause<'e>) -> impl Iterator<Item = Cause<'e>> {
+    std::iter::successors(Some(error), |error| below(*error))
+}
+
+fn below(error: Cause<'_>) -> Option<Cause<'_>> {
+    // The error that an I/O error wraps is not its source, but stands in its place.
+    let io = error.downcast_ref::<std::io::Error>();
+    match io.and_then(std::io::Error::get_ref) {
+        Some(wrapped) => Some(wrapped),
+        None => error.source(),
+    }
 }
 
 /// The innermost reason, for logs.

@@ -6,7 +6,7 @@
 //! with the upstream's own bytes, or one [`freehold_types::Error`] that says what went wrong, on whose
 //! side, and whether trying again helps.
 //!
-//! It never follows a redirect, never fetches what a request refers to, never forwards a client's
+//! It dials the backend's configured address and nothing else ([`Networks`]), never follows a redirect, never fetches what a request refers to, never forwards a client's
 //! headers, never decompresses, never retries, and never lets the backend's key out: not in an error,
 //! not in an answer, not in a log. It never matches on a vendor.
 
@@ -15,6 +15,7 @@ mod backend;
 mod catalogue;
 mod connection;
 mod count;
+mod dial;
 mod exchange;
 mod failure;
 mod probe;
@@ -26,5 +27,6 @@ pub use catalogue::{
     Auth, AuthScheme, Catalogue, CatalogueError, ContextSource, Endpoint, Family, KnownModel,
     Listing, PriceReference, Prior, Row, TokenCount,
 };
+pub use dial::{NetworkError, Networks};
 pub use failure::MODEL_LOADING;
-pub use settings::{Limits, Settings, SettingsError, Tls};
+pub use settings::{ClientCertificate, Limits, Settings, SettingsError, Tls};

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use crate::catalogue::{AuthScheme, Row, TokenCount};
+use crate::dial::Networks;
 
 /// Everything that a [`crate::HostedBackend`] needs.
 #[derive(Clone, Debug)]
@@ -24,8 +25,10 @@ pub struct Settings {
     pub key: Option<SecretString>,
     /// Where its machines stand. Deployments must declare the same site.
     pub site: Site,
-    /// Whom to trust.
+    /// Whom to trust, and who we are.
     pub tls: Tls,
+    /// The networks that an inside backend's name may resolve to.
+    pub inside: Networks,
     /// True for a plaintext server that speaks HTTP/2 without being asked (h2c).
     pub http2_prior_knowledge: bool,
     /// Bounds.
@@ -43,6 +46,7 @@ impl Settings {
             key: None,
             site: row.site(),
             tls: Tls::default(),
+            inside: Networks::private(),
             http2_prior_knowledge: false,
             limits: Limits::default(),
             probe_timeout: Duration::from_secs(5),
@@ -65,13 +69,26 @@ impl Settings {
     }
 }
 
-/// Whom to trust on the other end of a TLS connection.
+/// Whom to trust on the other end of a TLS connection, and how to show who we are.
 #[derive(Clone, Debug)]
 pub struct Tls {
     /// Whether the machine's own certificate authorities are trusted.
     pub system_roots: bool,
     /// Further certificate authorities, as PEM text.
     pub extra_roots_pem: Option<String>,
+    /// What to show a server that asks who we are (mutual TLS).
+    pub client: Option<ClientCertificate>,
+    /// The name that the server's certificate must be for; the URL's host when `None`.
+    pub server_name: Option<String>,
+}
+
+/// A certificate of our own.
+#[derive(Clone, Debug)]
+pub struct ClientCertificate {
+    /// The certificate and those that vouch for it, as PEM text.
+    pub chain_pem: String,
+    /// Its private key, as PEM text.
+    pub key_pem: SecretString,
 }
 
 impl Default for Tls {
@@ -79,6 +96,8 @@ impl Default for Tls {
         Self {
             system_roots: true,
             extra_roots_pem: None,
+            client: None,
+            server_name: None,
         }
     }
 }
@@ -119,6 +138,14 @@ pub enum SettingsError {
         /// The address, without user and password.
         url: String,
         /// What is wrong with it.
+        reason: String,
+    },
+    /// The address is one, but may not be dialled.
+    #[error("`{url}` cannot be a backend: {reason}")]
+    Address {
+        /// The address.
+        url: String,
+        /// Why not.
         reason: String,
     },
     /// A path of the row leads elsewhere.
@@ -217,7 +244,7 @@ impl Endpoints {
 }
 
 /// Checks an address and gives it the final slash that paths are resolved against.
-fn parse_base(base_url: &str) -> Result<Url, SettingsError> {
+pub(crate) fn parse_base(base_url: &str) -> Result<Url, SettingsError> {
     let error = |url: String, reason: &str| SettingsError::BaseUrl {
         url,
         reason: reason.to_owned(),

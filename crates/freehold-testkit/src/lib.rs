@@ -13,6 +13,7 @@
 
 mod answer;
 mod anthropic;
+pub mod certificates;
 mod connection;
 mod control;
 mod errors;

@@ -6,6 +6,7 @@ mod canned;
 mod connections;
 mod counting;
 mod dialects;
+mod dialing;
 mod errors;
 mod faults;
 mod probing;

@@ -149,6 +149,7 @@ async fn a_handshake_that_never_ends_is_a_connect_timeout() {
     settings.tls = Tls {
         system_roots: false,
         extra_roots_pem: Some(crate::tls::authority().0),
+        ..Tls::default()
     };
     let backend = HostedBackend::new(settings).unwrap();
     let mut call = call(&backend, "gpt-4o", Dialect::OpenaiChat, hello(true));
