@@ -15,8 +15,15 @@
 mod detect;
 pub mod evaluate;
 mod finding;
+mod guard;
+mod labels;
 mod path;
 mod scan;
+pub mod settings;
+mod view;
 
+pub use detect::Hit;
 pub use finding::{Entity, Finding, Scan};
-pub use scan::{Limits, scan};
+pub use guard::{Classifier, Guard, TextScan, Unread};
+pub use scan::scan;
+pub use settings::{Limits, Settings, SettingsError};

@@ -3,57 +3,45 @@
 use freehold_types::request::{
     MediaSource, Prompt, Reasoning, ResponseFormat, Sampling, Tool, ToolChoice,
 };
-use freehold_types::{Extra, Message, Part, Request, Sensitivity};
+use freehold_types::{Extra, Message, Part, Request};
 use serde_json::Value;
 
 use crate::detect::{self, Hit};
+use crate::guard::merge;
 use crate::path::{Step, render};
-use crate::{Finding, Scan};
+use crate::view::Looking;
+use crate::{Finding, Guard, Limits, Scan};
 
-/// How far a scan goes, and what it makes of what it cannot read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of text in one request; beyond, the scan is incomplete.
-    pub max_bytes: usize,
-    /// Nesting of JSON values and of tool results; beyond, the scan is incomplete.
-    pub max_depth: usize,
-    /// Findings in one request; beyond, the scan is incomplete.
-    pub max_findings: usize,
-    /// Whether pictures, sounds and documents, which nothing here can read, make a scan incomplete.
-    pub opaque_is_restricted: bool,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_bytes: 32 * 1024 * 1024,
-            max_depth: 128,
-            max_findings: 1_024,
-            opaque_is_restricted: false,
-        }
-    }
-}
-
-/// Looks for secrets and identifiers in every string and key of a request. Linear; never panics.
+/// Looks for secrets and identifiers in every string and key of a request, with the guard's own
+/// detectors and labels. [`Guard`] does the same by the operator's settings.
 pub fn scan(request: &Request, limits: &Limits) -> Scan {
-    let mut walk = Walk {
-        limits,
-        left_bytes: limits.max_bytes,
-        steps: Vec::with_capacity(16),
-        scan: Scan::default(),
-    };
-    walk.request(request);
-    walk.scan
+    Guard::with_limits(*limits).scan(request)
 }
 
-struct Walk<'a> {
-    limits: &'a Limits,
+/// One walk through one request.
+pub(crate) struct Walk<'a> {
+    guard: &'a Guard,
     left_bytes: usize,
     steps: Vec<Step<'a>>,
     scan: Scan,
 }
 
 impl<'a> Walk<'a> {
+    pub(crate) fn new(guard: &'a Guard) -> Self {
+        Self {
+            guard,
+            left_bytes: guard.limits.max_bytes,
+            steps: Vec::with_capacity(16),
+            scan: Scan::default(),
+        }
+    }
+
+    /// Looks at the whole request.
+    pub(crate) fn run(mut self, request: &'a Request) -> Scan {
+        self.request(request);
+        self.scan
+    }
+
     fn request(&mut self, request: &'a Request) {
         self.field("model", |walk| walk.text(&request.model));
         self.field("messages", |walk| {
@@ -315,21 +303,27 @@ impl<'a> Walk<'a> {
             return;
         }
         let mut hits = Vec::new();
-        detect::all(text, &mut |hit| hits.push(hit));
+        let guard = self.guard;
+        let unread = guard.look(text, Looking::text(), &mut |hit| hits.push(hit));
+        if let Some(unread) = unread {
+            self.incomplete(&unread.to_string());
+        }
+        merge(&mut hits);
         hits.into_iter().for_each(|hit| self.found(hit));
     }
 
     fn found(&mut self, hit: Hit) {
-        if self.scan.findings.len() >= self.limits.max_findings {
+        if self.scan.findings.len() >= self.guard.limits.max_findings {
             self.incomplete("more findings than the limit");
             return;
         }
+        let entity = hit.entity;
         self.scan.findings.push(Finding {
-            entity: hit.entity,
             path: render(&self.steps),
             range: hit.range,
             confidence: hit.confidence,
-            sensitivity: Sensitivity::Confidential,
+            sensitivity: self.guard.labels.of(entity.as_str()),
+            entity,
         });
     }
 
@@ -354,14 +348,14 @@ impl<'a> Walk<'a> {
     }
 
     fn opaque(&mut self) {
-        if self.limits.opaque_is_restricted {
+        if self.guard.opaque_is_restricted {
             self.incomplete("a picture, sound, document or token list cannot be read");
         }
     }
 
     /// Two steps per level: a field and an index, or a key.
     fn too_deep(&mut self) -> bool {
-        let too_deep = self.steps.len() > 2 * self.limits.max_depth;
+        let too_deep = self.steps.len() > 2 * self.guard.limits.max_depth;
         if too_deep {
             self.incomplete("nested deeper than the limit");
         }
