@@ -9,7 +9,7 @@ use freehold_policy::Claim;
 use freehold_ports::Account;
 use freehold_types::{Error, ErrorKind, FlowName, Request, RequestId};
 use http::request::Parts;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderValue, header};
 use http_body_util::{BodyExt, Limited};
 
 use crate::gateway::Gateway;
@@ -86,13 +86,14 @@ pub(crate) async fn read_body(
             format!("the body exceeds the limit of {limit_bytes} bytes"),
         )
     };
-    if let Some(encoding) = parts.headers.get(header::CONTENT_ENCODING)
-        && encoding != "identity"
-    {
+    // A few compressed bytes can stand for gigabytes, so that none are unpacked.
+    let encodings = parts.headers.get_all(header::CONTENT_ENCODING);
+    if encodings.iter().any(|encoding| !is_identity(encoding)) {
         return Err(Error::invalid(
             "content-encoding",
             "compressed bodies are not accepted: send the JSON as it is",
-        ));
+        )
+        .with_code(crate::status::UNSUPPORTED_ENCODING));
     }
     let declared = http_body::Body::size_hint(&body).lower();
     if usize::try_from(declared).is_ok_and(|declared| declared > limit_bytes) {
@@ -109,6 +110,11 @@ pub(crate) async fn read_body(
             format!("the body did not arrive within {} s", timeout.as_secs()),
         )),
     }
+}
+
+fn is_identity(encoding: &HeaderValue) -> bool {
+    let encoding = encoding.as_bytes().trim_ascii();
+    encoding.is_empty() || encoding.eq_ignore_ascii_case(b"identity")
 }
 
 /// How sensitive the caller says the request is. Header and metadata both count: the higher wins,

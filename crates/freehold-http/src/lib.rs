@@ -6,6 +6,7 @@
 //! here knows a vendor.
 
 mod admit;
+mod framing;
 mod gateway;
 mod health;
 mod respond;
@@ -13,7 +14,9 @@ mod serve;
 mod status;
 mod stream;
 mod surfaces;
+mod tls;
 
 pub use gateway::{Gateway, Settings};
 pub use serve::{ServeError, Server, ServerSettings};
 pub use surfaces::{admin_router, router};
+pub use tls::{Tls, TlsError, TlsSettings};

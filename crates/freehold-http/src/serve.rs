@@ -1,17 +1,24 @@
-//! Listening, bounded and drained: connections have a limit, slow headers a timeout, and a stop
-//! lets answers under way finish.
+//! Listening, bounded and drained: connections have a limit, slow handshakes and headers a timeout,
+//! and a stop lets answers under way finish.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use http::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tower_service::Service;
+
+use crate::framing::{FirstFault, Followed};
+use crate::tls::Tls;
 
 /// How to listen.
 #[derive(Clone, Debug)]
@@ -20,7 +27,7 @@ pub struct ServerSettings {
     pub address: SocketAddr,
     /// Connections at a time; more wait to be accepted.
     pub connections_max: usize,
-    /// How long a client may take to send a request's head.
+    /// How long a client may take to shake hands (TLS), and to send a request's head.
     pub header_timeout: Duration,
     /// How long answers under way may go on after a stop.
     pub drain: Duration,
@@ -40,6 +47,7 @@ pub struct ServeError {
 pub struct Server {
     listener: TcpListener,
     settings: ServerSettings,
+    tls: Option<Tls>,
 }
 
 impl Server {
@@ -52,7 +60,18 @@ impl Server {
         let listener = TcpListener::bind(address)
             .await
             .map_err(|reason| ServeError { address, reason })?;
-        Ok(Self { listener, settings })
+        Ok(Self {
+            listener,
+            settings,
+            tls: None,
+        })
+    }
+
+    /// Speaks TLS from the first byte on.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// The address in use (the port is chosen by the kernel when 0 was asked for).
@@ -65,29 +84,21 @@ impl Server {
     pub async fn run(self, router: Router, stop: impl Future<Output = ()>) -> usize {
         let places = Arc::new(Semaphore::new(self.settings.connections_max));
         let graceful = GracefulShutdown::new();
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.settings.header_timeout)
-            .keep_alive(true);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(256);
+        let door = Door {
+            builder: builder(self.settings.header_timeout),
+            router,
+            tls: self.tls,
+            patience: self.settings.header_timeout,
+        };
+        let door = Arc::new(door);
         tokio::pin!(stop);
         loop {
             tokio::select! {
                 () = &mut stop => break,
                 (stream, place) = accept(&self.listener, &places) => {
-                    let service = TowerToHyperService::new(router.clone());
-                    let connection = builder
-                        .serve_connection_with_upgrades(TokioIo::new(stream), service)
-                        .into_owned();
-                    let connection = graceful.watch(connection);
+                    let (door, watcher) = (Arc::clone(&door), graceful.watcher());
                     tokio::spawn(async move {
-                        // A client's broken connection is the client's affair.
-                        let _ = connection.await;
+                        door.serve(stream, watcher).await;
                         drop(place);
                     });
                 }
@@ -99,6 +110,88 @@ impl Server {
             Ok(()) => 0,
             Err(_) => open,
         }
+    }
+}
+
+fn builder(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .keep_alive(true);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(256)
+        // A peer that is gone, or that holds a head back, answers no ping.
+        .keep_alive_interval(header_timeout)
+        .keep_alive_timeout(header_timeout);
+    builder
+}
+
+/// What every connection goes through.
+struct Door {
+    builder: auto::Builder<TokioExecutor>,
+    router: Router,
+    tls: Option<Tls>,
+    patience: Duration,
+}
+
+impl Door {
+    async fn serve(&self, stream: TcpStream, watcher: Watcher) {
+        let Some(tls) = &self.tls else {
+            return self.speak(stream, watcher).await;
+        };
+        match tokio::time::timeout(self.patience, tls.accept(stream)).await {
+            Ok(Ok(stream)) => self.speak(stream, watcher).await,
+            // Scanners and clients without a certificate are the usual ones.
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+
+    async fn speak<S>(&self, stream: S, watcher: Watcher)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let fault = FirstFault::default();
+        let stream = Followed::new(stream, fault.clone(), self.patience);
+        let service = TowerToHyperService::new(Marked {
+            router: self.router.clone(),
+            fault,
+        });
+        let connection = self
+            .builder
+            .serve_connection_with_upgrades(TokioIo::new(stream), service)
+            .into_owned();
+        // A client's broken connection is the client's affair.
+        let _ = watcher.watch(connection).await;
+    }
+}
+
+/// The router, which finds the connection's first fault in every request's extensions.
+#[derive(Clone)]
+struct Marked {
+    router: Router,
+    fault: FirstFault,
+}
+
+impl<B> Service<Request<B>> for Marked
+where
+    Router: Service<Request<B>>,
+{
+    type Response = <Router as Service<Request<B>>>::Response;
+    type Error = <Router as Service<Request<B>>>::Error;
+    type Future = <Router as Service<Request<B>>>::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.router.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        request.extensions_mut().insert(self.fault.clone());
+        self.router.call(request)
     }
 }
 

@@ -3,6 +3,9 @@
 use freehold_types::{Error, ErrorKind};
 use http::StatusCode;
 
+/// The code of an error about a compressed body.
+pub(crate) const UNSUPPORTED_ENCODING: &str = "unsupported_content_encoding";
+
 /// The status of an error's answer. An upstream's own 4xx to the client's request is kept.
 pub(crate) fn status(error: &Error) -> StatusCode {
     if let (Some(status), ErrorKind::InvalidRequest | ErrorKind::ContextOverflow) =
@@ -13,6 +16,9 @@ pub(crate) fn status(error: &Error) -> StatusCode {
         return status;
     }
     match error.kind {
+        ErrorKind::InvalidRequest if error.code.as_deref() == Some(UNSUPPORTED_ENCODING) => {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE
+        }
         ErrorKind::InvalidRequest
         | ErrorKind::Unsupported
         | ErrorKind::ContextOverflow

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Path, Request as HttpRequest, State};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
 use freehold_pipeline::{Admission, Failure};
 use freehold_ports::Account;
 use freehold_types::{Dialect, Error, ErrorKind, RequestId};
 use freehold_wire::ModelEntry;
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 
 use crate::admit::{self, Arrival};
+use crate::framing::FirstFault;
 use crate::gateway::Gateway;
 use crate::respond::{self, Asked};
 use crate::{health, status};
@@ -31,7 +33,27 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/metrics", get(metrics_with_key))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&gateway), unambiguous))
         .with_state(gateway)
+}
+
+/// Lets no request through on a connection on which one was ambiguous.
+async fn unambiguous(
+    State(gateway): State<Arc<Gateway>>,
+    request: HttpRequest,
+    next: Next,
+) -> Response {
+    let fault = request.extensions().get::<FirstFault>();
+    let Some(fault) = fault.and_then(FirstFault::get) else {
+        return next.run(request).await;
+    };
+    let message = format!("the request's end is ambiguous: {fault}");
+    let error = Error::new(ErrorKind::InvalidRequest, message).with_code("ambiguous_request");
+    let dialect = dialect_at(request.uri(), request.headers());
+    let mut response = respond::error(&error, None, dialect, unused_id(&gateway));
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
 }
 
 /// The operator's surfaces, on a listener of their own.

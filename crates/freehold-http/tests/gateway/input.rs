@@ -78,7 +78,7 @@ async fn compressed_bodies_are_refused() {
             .post(surface, &body)
             .header("content-encoding", "gzip");
         let refused = seen(request).await;
-        assert_eq!(refused.status, 400, "{refused:?}");
+        assert_eq!(refused.status, 415, "{refused:?}");
         surface.error_type(&refused);
         assert!(refused.text.contains("content-encoding") || refused.text.contains("compressed"));
     }

@@ -5,6 +5,8 @@
 mod clients;
 mod faults;
 mod headers;
+mod hostile;
 mod input;
 mod policy;
 mod support;
+mod tls;

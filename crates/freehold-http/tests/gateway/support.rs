@@ -121,6 +121,11 @@ fn table(deployments: Vec<Arc<Deployment>>) -> RouteTable {
 
 impl Bench {
     pub(crate) async fn start() -> Self {
+        Self::with_patience(Duration::from_secs(60)).await
+    }
+
+    /// A gateway that waits for heads and bodies so long and no longer.
+    pub(crate) async fn with_patience(patience: Duration) -> Self {
         let [alpha, beta, claude, house] = [
             FakeUpstream::start().await.unwrap(),
             FakeUpstream::start().await.unwrap(),
@@ -162,7 +167,7 @@ impl Bench {
                     body_bytes: BODY_BYTES_MAX,
                     ..freehold_wire::Limits::default()
                 },
-                body_timeout: Duration::from_secs(60),
+                body_timeout: patience,
                 started_unix_s: 1_700_000_000,
             },
             metrics: None,
@@ -170,7 +175,7 @@ impl Bench {
         let server = Server::bind(ServerSettings {
             address: ([127, 0, 0, 1], 0).into(),
             connections_max: 64,
-            header_timeout: Duration::from_secs(60),
+            header_timeout: patience,
             drain: Duration::from_secs(60),
         })
         .await
