@@ -31,7 +31,7 @@ pub struct Labels<'a> {
 
 impl Labels<'_> {
     /// The label and who set it. Nobody can lower what another raised.
-    pub(crate) fn highest(&self) -> (Sensitivity, &'static str) {
+    pub(crate) fn highest(&self, previous: Option<Sensitivity>) -> (Sensitivity, &'static str) {
         let claim = match self.claim {
             Claim::None => None,
             Claim::Label(label) => Some(label),
@@ -42,6 +42,7 @@ impl Labels<'_> {
             (self.key, "the key"),
             (claim, "the caller"),
             (self.scan.sensitivity(), "the guard's findings"),
+            (previous, "the conversation until now"),
         ];
         let mut highest = (self.default, "the default");
         for (label, who) in others {

@@ -1,133 +1,66 @@
-//! The permit, the passage that comes from it, and the one function that makes a permit.
+//! The permit, and the passage that comes from it.
 
-use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
-use freehold_types::{
-    BackendId, Deployment, DeploymentId, Perimeter, Region, Sensitivity, Site, Tag,
-};
+use freehold_types::{BackendId, Deployment, DeploymentId, Perimeter, Sensitivity, Site};
 
-use crate::Labels;
+use crate::constraint::Constraint;
+use crate::mask::{Masked, Masks};
+use crate::refusal::{Code, Refusal};
+use crate::rule::Rule;
 
-/// The operator's rules that hold for every request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rules {
-    /// The most sensitive label that may go to outside backends; `None` keeps everything inside
-    /// (sealed).
-    pub outside_up_to: Option<Sensitivity>,
-}
-
-impl Rules {
-    /// Outside backends may serve what is at most `internal`.
-    pub fn open() -> Self {
-        Self {
-            outside_up_to: Some(Sensitivity::Internal),
-        }
-    }
-
-    /// Nothing leaves.
-    pub fn sealed() -> Self {
-        Self {
-            outside_up_to: None,
-        }
-    }
-}
-
-/// What a route or a key demands of the backends that serve it. Empty demands nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Constraint {
-    /// Only this perimeter.
-    pub perimeter: Option<Perimeter>,
-    /// Only these regions; empty means any.
-    pub regions: BTreeSet<Region>,
-    /// All of these tags.
-    pub tags: BTreeSet<Tag>,
-    /// Only these deployments; `None` means any.
-    pub deployments: Option<BTreeSet<DeploymentId>>,
-}
-
-/// Proof that policy has run for one request: what it may reach.
+/// Proof that policy has run for one request: what it may reach, and what must be masked first.
 ///
-/// The fields are private and there is no other constructor than [`decide`].
+/// The fields are private and there is no other constructor than [`crate::Policy::decide`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Permit {
-    sensitivity: Sensitivity,
-    outside: bool,
-    constraints: Vec<Constraint>,
-    reasons: Vec<String>,
-}
-
-/// Why policy lets a request reach nothing at all.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// The label that led to it.
-    pub sensitivity: Sensitivity,
-    /// In words, for the client and the audit trail; no prompt text.
-    pub reason: String,
+    pub(crate) sensitivity: Sensitivity,
+    pub(crate) outside: bool,
+    pub(crate) constraints: Vec<Constraint>,
+    pub(crate) rules: Vec<Arc<Rule>>,
+    pub(crate) masks_outside: Masks,
+    pub(crate) masks_inside: Masks,
+    pub(crate) review: bool,
+    pub(crate) reasons: Vec<String>,
 }
 
 /// Why a permit does not cover one deployment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Denial(String);
+pub struct Denial {
+    rule: Option<String>,
+    text: String,
+}
 
-impl fmt::Display for Denial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+impl Denial {
+    pub(crate) fn new(text: String) -> Self {
+        Self { rule: None, text }
+    }
+
+    /// The rule that forbids it; `None` when it is the label, the route or the key.
+    pub fn rule(&self) -> Option<&str> {
+        self.rule.as_deref()
     }
 }
 
-/// The right to call one deployment once for one request. Comes only from [`Permit::passage`].
+impl fmt::Display for Denial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.rule {
+            Some(rule) => write!(f, "{} (rule {rule})", self.text),
+            None => f.write_str(&self.text),
+        }
+    }
+}
+
+/// The right to call one deployment once for one request. Comes only from [`Permit::passage`] and
+/// [`Permit::passage_masked`].
 #[derive(Debug, PartialEq)]
 pub struct Passage {
     deployment: DeploymentId,
     backend: BackendId,
     site: Site,
     sensitivity: Sensitivity,
-}
-
-/// Decides what a request may reach. `constraints` are those of its route and of its key.
-///
-/// # Errors
-/// A [`Refusal`] when the constraints and the label contradict each other, so that no backend
-/// whatsoever could serve.
-pub fn decide(
-    rules: &Rules,
-    labels: &Labels<'_>,
-    constraints: impl IntoIterator<Item = Constraint>,
-) -> Result<Permit, Refusal> {
-    let (sensitivity, who) = labels.highest();
-    let outside = rules
-        .outside_up_to
-        .is_some_and(|limit| sensitivity <= limit);
-    let constraints: Vec<_> = constraints
-        .into_iter()
-        .filter(|c| *c != Constraint::default())
-        .collect();
-
-    let mut reasons = vec![format!("{sensitivity} by {who}")];
-    reasons.push(match rules.outside_up_to {
-        None => "sealed: inside backends only".to_owned(),
-        Some(limit) if outside => format!("outside backends may serve up to {limit}"),
-        Some(limit) => format!("inside backends only: outside may serve up to {limit}"),
-    });
-    for constraint in &constraints {
-        reasons.extend(constraint.reasons());
-        if constraint.perimeter == Some(Perimeter::Outside) && !outside {
-            return Err(Refusal {
-                sensitivity,
-                reason: format!(
-                    "the request is {sensitivity} (by {who}) and must stay inside, \
-                     but its route or key allows outside backends only"
-                ),
-            });
-        }
-    }
-    Ok(Permit {
-        sensitivity,
-        outside,
-        constraints,
-        reasons,
-    })
+    masked: bool,
 }
 
 impl Permit {
@@ -141,91 +74,123 @@ impl Permit {
         &self.reasons
     }
 
-    /// Whether this deployment may serve the request.
+    /// The names of the rules that matched, in the order in which they are written.
+    pub fn rules(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().map(|rule| rule.name.as_str())
+    }
+
+    /// Whether a person shall look at the request.
+    pub fn review(&self) -> bool {
+        self.review
+    }
+
+    /// Whether any outside backend may be reached, as far as the label goes.
+    pub fn outside(&self) -> bool {
+        self.outside
+    }
+
+    /// What must be replaced before the request goes to this deployment.
+    pub fn masks_for(&self, deployment: &Deployment) -> &Masks {
+        match deployment.site.perimeter {
+            Perimeter::Inside => &self.masks_inside,
+            Perimeter::Outside => &self.masks_outside,
+        }
+    }
+
+    /// Whether this deployment may serve the request, once it is masked.
     ///
     /// # Errors
     /// A [`Denial`] that says which rule forbids it.
     pub fn allows(&self, deployment: &Deployment) -> Result<(), Denial> {
-        let site = &deployment.site;
-        if site.perimeter == Perimeter::Outside && !self.outside {
-            return Err(Denial(format!(
+        if deployment.site.perimeter == Perimeter::Outside && !self.outside {
+            return Err(Denial::new(format!(
                 "outside, and the request is {}",
                 self.sensitivity
             )));
         }
-        self.constraints
-            .iter()
-            .try_for_each(|constraint| constraint.allows(deployment, site))
+        for constraint in &self.constraints {
+            constraint.allows(deployment)?;
+        }
+        for rule in &self.rules {
+            let requirement = rule.requirement.as_ref();
+            if let Some(lack) = requirement.and_then(|must| must.lacking(deployment)) {
+                return Err(Denial {
+                    rule: Some(rule.name.clone()),
+                    text: lack.to_string(),
+                });
+            }
+        }
+        Ok(())
     }
 
-    /// The right to call this deployment once.
+    /// Whether one of these deployments may serve the request.
     ///
     /// # Errors
-    /// A [`Denial`] that says which rule forbids it.
+    /// A [`Refusal`] with the code `policy_unsatisfiable` when none may; it names the rules that
+    /// stand against them.
+    pub fn allows_any<'a>(
+        &self,
+        deployments: impl IntoIterator<Item = &'a Deployment>,
+    ) -> Result<(), Refusal> {
+        let mut rules = Vec::new();
+        for deployment in deployments {
+            match self.allows(deployment) {
+                Ok(()) => return Ok(()),
+                Err(denial) => {
+                    if let Some(rule) = denial.rule
+                        && !rules.contains(&rule)
+                    {
+                        rules.push(rule);
+                    }
+                }
+            }
+        }
+        let because = match &rules[..] {
+            [] => String::new(),
+            rules => format!(" (rules: {})", rules.join(", ")),
+        };
+        Err(Refusal {
+            code: Code::Unsatisfiable,
+            sensitivity: self.sensitivity,
+            reason: format!(
+                "the request is {}, and policy permits no deployment that could serve it{because}",
+                self.sensitivity
+            ),
+            rules,
+        })
+    }
+
+    /// The right to call this deployment once with the request as it came.
+    ///
+    /// # Errors
+    /// A [`Denial`] that says which rule forbids it, or what must be masked first.
     pub fn passage(&self, deployment: &Deployment) -> Result<Passage, Denial> {
+        self.passage_masked(deployment, &Masked::nothing())
+    }
+
+    /// The right to call this deployment once with the request that `masked` is the receipt for.
+    ///
+    /// # Errors
+    /// A [`Denial`] that says which rule forbids it, or what was left unmasked.
+    pub fn passage_masked(
+        &self,
+        deployment: &Deployment,
+        masked: &Masked,
+    ) -> Result<Passage, Denial> {
         self.allows(deployment)?;
+        if let Some((entity, method)) = masked.lacks(self.masks_for(deployment)) {
+            return Err(Denial::new(format!(
+                "{entity} must be masked first ({method})"
+            )));
+        }
         Ok(Passage {
             deployment: deployment.id.clone(),
             backend: deployment.backend.clone(),
             site: deployment.site.clone(),
             sensitivity: self.sensitivity,
+            masked: masked.is_some(),
         })
     }
-}
-
-impl Constraint {
-    fn allows(&self, deployment: &Deployment, site: &Site) -> Result<(), Denial> {
-        if let Some(perimeter) = self.perimeter
-            && perimeter != site.perimeter
-        {
-            return Err(Denial(format!("{} only", perimeter)));
-        }
-        if !self.regions.is_empty()
-            && !site
-                .region
-                .as_ref()
-                .is_some_and(|r| self.regions.contains(r))
-        {
-            return Err(Denial(match &site.region {
-                Some(region) => format!("region {region} is not allowed"),
-                None => "declares no region".to_owned(),
-            }));
-        }
-        if let Some(tag) = self.tags.iter().find(|tag| !site.tags.contains(*tag)) {
-            return Err(Denial(format!("lacks the tag {tag}")));
-        }
-        if let Some(deployments) = &self.deployments
-            && !deployments.contains(&deployment.id)
-        {
-            return Err(Denial("not among the allowed deployments".to_owned()));
-        }
-        Ok(())
-    }
-
-    fn reasons(&self) -> Vec<String> {
-        let mut reasons = Vec::new();
-        if let Some(perimeter) = self.perimeter {
-            reasons.push(format!("{perimeter} backends only"));
-        }
-        if !self.regions.is_empty() {
-            reasons.push(format!("regions: {}", join(&self.regions)));
-        }
-        if !self.tags.is_empty() {
-            reasons.push(format!("tags: {}", join(&self.tags)));
-        }
-        if let Some(deployments) = &self.deployments {
-            reasons.push(format!("deployments: {}", join(deployments)));
-        }
-        reasons
-    }
-}
-
-fn join<T: fmt::Display>(items: &BTreeSet<T>) -> String {
-    items
-        .iter()
-        .map(T::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 impl Passage {
@@ -242,6 +207,11 @@ impl Passage {
     /// The request's label.
     pub fn sensitivity(&self) -> Sensitivity {
         self.sensitivity
+    }
+
+    /// True when it is for the masked request, not for the request as it came.
+    pub fn masked(&self) -> bool {
+        self.masked
     }
 
     /// True when it leads to this backend as it is declared now: same backend, perimeter, region

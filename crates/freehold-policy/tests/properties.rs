@@ -60,7 +60,7 @@ prop_compose! {
 
 fn scan(label: Option<Sensitivity>, incomplete: bool) -> Scan {
     let findings = label.map(|sensitivity| Finding {
-        entity: "test",
+        entity: "test".into(),
         path: String::new(),
         range: 0..1,
         confidence: 1.0,
