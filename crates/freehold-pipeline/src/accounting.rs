@@ -35,6 +35,13 @@ pub(crate) struct Ended<'a> {
     pub(crate) duration: Duration,
 }
 
+/// A moment on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Now {
+    us: u64,
+    unix_ms: u64,
+}
+
 struct Meter {
     per_hour: NanoUsd,
     meter: OwnedMeter,
@@ -117,9 +124,17 @@ impl Accounting {
         UnderWay { ticket, began }
     }
 
+    /// The time, for [`Accounting::end`].
+    pub(crate) fn now(&self) -> Now {
+        Now {
+            us: micros(self.clock.monotonic()),
+            unix_ms: self.clock.unix_ms(),
+        }
+    }
+
     /// An attempt ends; what it cost, `None` when nobody can tell.
-    pub(crate) fn end(&self, under_way: UnderWay, ended: &Ended<'_>) -> Option<Cost> {
-        let now_us = micros(self.clock.monotonic());
+    pub(crate) fn end(&self, under_way: UnderWay, ended: &Ended<'_>, now: Now) -> Option<Cost> {
+        let now_us = now.us;
         let Deployment {
             id, backend, price, ..
         } = ended.deployment;
@@ -139,9 +154,7 @@ impl Accounting {
             let mut meters = self.meters.lock();
             return Some(meters.get_mut(backend)?.meter.end(ticket, now_us));
         }
-        self.prices
-            .cost(price, &ended.usage, self.clock.unix_ms())
-            .ok()
+        self.prices.cost(price, &ended.usage, now.unix_ms).ok()
     }
 
     fn now_ms(&self) -> u64 {

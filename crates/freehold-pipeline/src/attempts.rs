@@ -1,16 +1,17 @@
 //! Attempt by attempt: retries on one deployment, fallback to the next, a hedge when the first is
-//! slow. All of it before the first byte has reached the client; after that, nothing changes hands.
+//! slow. All of it before the first content has reached the client; after that, nothing changes hands.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use freehold_policy::Permit;
-use freehold_ports::{Call, Chunk, ChunkStream, Timeouts};
+use freehold_ports::{Call, Timeouts};
 use freehold_types::{Deployment, Error, ErrorKind, Request, RequestId, Retry, Usage, UsageBasis};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use crate::accounting::Accounting;
+use crate::live::{Live, begin};
 use crate::log::{AttemptLog, AttemptNumber, Settled, stopped, usage_of_unanswered};
 use crate::snapshot::Snapshot;
 use crate::tally::Tally;
@@ -65,15 +66,6 @@ impl Scene<'_> {
             .monotonic()
             .saturating_sub(self.received)
     }
-}
-
-/// An answer that has begun.
-pub(crate) struct Live {
-    pub(crate) deployment: Arc<Deployment>,
-    pub(crate) number: AttemptNumber,
-    pub(crate) stream: ChunkStream,
-    pub(crate) first: Chunk,
-    pub(crate) tally: Tally,
 }
 
 /// Goes through the plan until an answer begins.
@@ -185,33 +177,21 @@ async fn once(scene: Scene<'_>, deployment: &Arc<Deployment>) -> Result<Live, Er
         scene.id,
     )?;
     call.traceparent = scene.traceparent.cloned();
+    let at = scene.elapsed();
     let under_way = scene.accounting.begin(deployment);
-    let number = scene.log.open(deployment, under_way, scene.elapsed());
+    let number = scene.log.open(deployment, under_way, at);
     let mut tally = Tally::default();
-    let begun = async {
-        let mut stream = backend.start(call).await?;
-        match stream.next().await {
-            Some(Ok(first)) => Ok((stream, first)),
-            Some(Err(error)) => Err(error),
-            None => Err(ended_early()),
-        }
-    };
-    match begun.await {
-        Ok((stream, first)) => {
-            tally.see(&first);
-            Ok(Live {
-                deployment: Arc::clone(deployment),
-                number,
-                stream,
-                first,
-                tally,
-            })
-        }
+    match begin(&**backend, call, &mut tally).await {
+        Ok(begun) => Ok(Live::new(scene, deployment, number, begun, tally)),
         Err(error) => {
-            // An upstream that refused or failed before its answer began bills no tokens.
-            let usage = Usage {
-                basis: UsageBasis::Counted,
-                ..Usage::default()
+            let usage = if tally.has_begun() {
+                tally.usage(scene.request)
+            } else {
+                // An upstream that refused or failed before its answer began bills no tokens.
+                Usage {
+                    basis: UsageBasis::Counted,
+                    ..Usage::default()
+                }
             };
             let end = Settled {
                 at: scene.elapsed(),
@@ -224,12 +204,4 @@ async fn once(scene: Scene<'_>, deployment: &Arc<Deployment>) -> Result<Live, Er
             Err(error)
         }
     }
-}
-
-/// The error of a stream that just stops.
-pub(crate) fn ended_early() -> Error {
-    Error::new(
-        ErrorKind::BadUpstream,
-        "the upstream ended its answer before it was complete",
-    )
 }

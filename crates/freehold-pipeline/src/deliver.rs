@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use freehold_ports::Chunk;
 use freehold_types::{Error, ErrorKind, Event};
-use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
-use crate::attempts::{Live, Scene, ended_early};
+use crate::attempts::Scene;
+use crate::live::Live;
 use crate::log::stopped;
 
 /// Chunks that may wait for a slow client; beyond that the upstream is slowed down.
@@ -28,21 +28,20 @@ pub(crate) async fn relay(
     live: &mut Live,
     client: &mpsc::Sender<Result<Chunk, Error>>,
 ) -> Result<Chunk, Error> {
-    let mut chunk = std::mem::take(&mut live.first);
+    let mut opening = std::mem::take(&mut live.opening).into_iter();
     loop {
-        if live.tally.has_content() {
-            scene.log.first_token(live.number, scene.elapsed());
-        }
+        let chunk = match opening.next() {
+            Some(chunk) => chunk,
+            None => tokio::select! {
+                biased;
+                () = client.closed() => return Err(client_left()),
+                next = live.next(scene) => next?,
+            },
+        };
         if chunk.events.contains(&Event::End) {
             return Ok(chunk);
         }
         send(client, chunk).await?;
-        chunk = tokio::select! {
-            biased;
-            () = client.closed() => return Err(client_left()),
-            next = live.stream.next() => next.unwrap_or_else(|| Err(ended_early()))?,
-        };
-        live.tally.see(&chunk);
     }
 }
 
@@ -61,20 +60,16 @@ async fn send(client: &mpsc::Sender<Result<Chunk, Error>>, chunk: Chunk) -> Resu
 /// # Errors
 /// The upstream's failure.
 pub(crate) async fn collect(scene: Scene<'_>, live: &mut Live) -> Result<Chunk, Error> {
-    let mut whole = std::mem::take(&mut live.first);
-    while !live.tally.is_complete() {
-        if live.tally.has_content() {
-            scene.log.first_token(live.number, scene.elapsed());
-        }
-        let next = live
-            .stream
-            .next()
-            .await
-            .unwrap_or_else(|| Err(ended_early()))?;
-        live.tally.see(&next);
-        whole.events.extend(next.events);
+    let mut opening = std::mem::take(&mut live.opening).into_iter();
+    let mut whole = opening.next().unwrap_or_default();
+    let mut add = |chunk: Chunk| {
+        whole.events.extend(chunk.events);
         // Bytes of several chunks are no body any more; the events say it all.
         whole.raw = None;
+    };
+    opening.for_each(&mut add);
+    while !live.tally.is_complete() {
+        add(live.next(scene).await?);
     }
     Ok(whole)
 }

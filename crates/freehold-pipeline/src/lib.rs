@@ -7,8 +7,10 @@
 
 mod accounting;
 mod attempts;
+mod course;
 mod deliver;
 mod draft;
+mod live;
 mod log;
 mod observe;
 mod pipeline;

@@ -76,6 +76,16 @@ impl AttemptLog {
         }
     }
 
+    /// When its first piece of content came, after admission; `None` while none has come.
+    pub(crate) fn first_token_at(&self, number: AttemptNumber) -> Option<Duration> {
+        let attempts = self.attempts.lock();
+        let record = &attempts.get(number.0)?.record;
+        let first_token_us = record.first_token_us?;
+        Some(Duration::from_micros(
+            record.started_us.saturating_add(first_token_us),
+        ))
+    }
+
     /// Closes an attempt: settles its accounts and writes down how it ended. Only the first end
     /// counts. What it cost, `None` when nobody can tell.
     pub(crate) fn settle(
@@ -86,6 +96,8 @@ impl AttemptLog {
         tally: &Tally,
         end: Settled<'_>,
     ) -> Option<NanoUsd> {
+        // First of all, so that nothing can go wrong between what is taken and its being given back.
+        let now = accounting.now();
         let mut attempts = self.attempts.lock();
         let entry = attempts.get_mut(number.0)?;
         let under_way = entry.under_way.take()?;
@@ -98,7 +110,7 @@ impl AttemptLog {
             first_token: record.first_token_us.map(Duration::from_micros),
             duration: Duration::from_micros(record.duration_us),
         };
-        let cost = accounting.end(under_way, &ended);
+        let cost = accounting.end(under_way, &ended, now);
         record.reported_model = tally.model().map(|model| model.chars().take(128).collect());
         record.error = end.error.map(ErrorSummary::from);
         record.usage = end.usage;

@@ -1,5 +1,6 @@
 //! The one request function. [`Pipeline::drive`] reads as the way of a request does.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,16 +12,19 @@ use freehold_policy::{Claim, Labels, Permit, decide};
 use freehold_ports::{Account, Call, Chunk, Clock, Ledger};
 use freehold_route::{Plan, Query, plan};
 use freehold_types::{
-    Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName, KeyName, NanoUsd, OutcomeStatus,
-    Request, RequestId,
+    Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName, KeyName, NanoUsd, Request,
+    RequestId,
 };
-use tokio::sync::{mpsc, oneshot};
+use futures_util::FutureExt;
+use tokio::sync::oneshot;
 
 use crate::accounting::Accounting;
-use crate::attempts::{Live, Persistence, Scene, first_answer};
-use crate::deliver::{CHUNKS_WAITING_MAX, ChunkReceiver, client_left, collect, relay};
+use crate::attempts::{Persistence, first_answer};
+use crate::course::{Client, Course, Ground};
+use crate::deliver::{ChunkReceiver, client_left};
 use crate::draft::{Draft, Ending, status_of};
-use crate::log::{AttemptLog, Settled, stopped, usage_of_unanswered};
+use crate::live::panicked;
+use crate::log::AttemptLog;
 use crate::observe;
 use crate::snapshot::{ListedModel, Snapshot, persistence};
 
@@ -94,15 +98,10 @@ pub struct Failure {
 /// HTTP status of an error, as the surface will answer it: outcomes record it.
 pub type StatusOf = fn(&Error) -> u16;
 
-/// The HTTP status of an answer that has begun, however it ends.
-const OK: u16 = 200;
-
-type Client = oneshot::Sender<Result<Answer, Failure>>;
-
 /// The request function and what it needs.
 pub struct Pipeline {
     snapshot: ArcSwap<Snapshot>,
-    accounting: Accounting,
+    pub(crate) accounting: Accounting,
     ledger: Arc<dyn Ledger>,
     draining: AtomicBool,
 }
@@ -169,7 +168,7 @@ impl Pipeline {
         status_of: StatusOf,
     ) -> Result<Answer, Failure> {
         let (client, answer) = oneshot::channel();
-        tokio::spawn(Arc::clone(self).drive(admission, status_of, client));
+        tokio::spawn(Arc::clone(self).drive(admission, status_of, Client::Waiting(client)));
         answer.await.unwrap_or_else(|_| {
             let error = Error::new(ErrorKind::Internal, "the request was lost in the gateway");
             Err(Failure {
@@ -179,9 +178,9 @@ impl Pipeline {
         })
     }
 
-    /// The way of a request, from admission to the ledger.
-    async fn drive(self: Arc<Self>, admission: Admission, status_of: StatusOf, mut client: Client) {
-        let snapshot = self.snapshot.load_full();
+    /// The way of a request, from admission to the ledger. A defect that stops it on its way ends it
+    /// like any other error: the client is told once, and the outcome recorded once.
+    async fn drive(self: Arc<Self>, admission: Admission, status_of: StatusOf, client: Client) {
         let Admission {
             id,
             started_unix_ms,
@@ -201,43 +200,54 @@ impl Pipeline {
         );
         draft.flow = flow.or_else(|| account.flow.clone());
         draft.streamed = request.stream;
+        let snapshot = self.snapshot.load_full();
         let log = AttemptLog::default();
-        let course = Course {
+        let ground = Ground {
             pipeline: &self,
+            snapshot: &snapshot,
+            request: &Arc::new(request),
             log: &log,
+            id,
+            traceparent: traceparent.as_ref(),
             received,
             status_of,
         };
+        let mut course = Course::new(ground, draft, client);
+        let way = AssertUnwindSafe(self.travel(ground, &mut course, &account, claim));
+        if way.catch_unwind().await.is_err() {
+            course.fail(panicked()).await;
+        }
+    }
 
+    /// The rooms in their order.
+    async fn travel(
+        &self,
+        ground: Ground<'_>,
+        course: &mut Course<'_>,
+        account: &Account,
+        claim: Claim,
+    ) {
+        let Some(draft) = course.draft() else {
+            return;
+        };
         let Decided {
             permit,
             attempts,
             persistence,
-        } = match self.decide(&snapshot, &account, claim, &request, &mut draft) {
+        } = match self.decide(ground.snapshot, account, claim, ground.request, draft) {
             Ok(decided) => decided,
-            Err(error) => return course.fail(draft, &snapshot, &request, error, client),
+            Err(error) => return course.fail(error).await,
         };
-        let request = Arc::new(request);
-        let scene = Scene {
-            snapshot: &snapshot,
-            accounting: &self.accounting,
-            permit: &permit,
-            request: &request,
-            id,
-            traceparent: traceparent.as_ref(),
-            received,
-            log: &log,
-            persistence,
-        };
+        let scene = ground.scene(&permit, persistence);
         let begun = tokio::select! {
             biased;
             begun = first_answer(scene, &attempts) => begun,
-            () = client.closed() => Err(client_left()),
+            () = course.client_left() => Err(client_left()),
         };
         match begun {
-            Err(error) => course.fail(draft, &snapshot, &request, error, client),
-            Ok(live) if request.stream => course.stream(scene, draft, live, client).await,
-            Ok(live) => course.whole(scene, draft, live, client).await,
+            Err(error) => course.fail(error).await,
+            Ok(live) if ground.request.stream => course.stream(scene, live).await,
+            Ok(live) => course.whole(scene, live).await,
         }
     }
 
@@ -360,7 +370,7 @@ impl Pipeline {
         self.record(draft.finish(&ending, vec![]));
     }
 
-    fn record(&self, outcome: freehold_types::Outcome) {
+    pub(crate) fn record(&self, outcome: freehold_types::Outcome) {
         observe::outcome(&outcome, &self.snapshot.load());
         if let Err(error) = self.ledger.record(&outcome) {
             observe::unrecorded();
@@ -376,158 +386,4 @@ struct Decided {
     permit: Permit,
     attempts: Vec<Arc<Deployment>>,
     persistence: Persistence,
-}
-
-/// One request on its way, and how it may end.
-struct Course<'a> {
-    pipeline: &'a Pipeline,
-    log: &'a AttemptLog,
-    received: Duration,
-    status_of: StatusOf,
-}
-
-impl Course<'_> {
-    fn elapsed(&self) -> Duration {
-        self.pipeline
-            .accounting
-            .clock()
-            .monotonic()
-            .saturating_sub(self.received)
-    }
-
-    /// No answer.
-    fn fail(
-        self,
-        draft: Draft,
-        snapshot: &Snapshot,
-        request: &Request,
-        error: Error,
-        client: Client,
-    ) {
-        self.close_open(snapshot, request, &error);
-        let head = self.head(&draft, None);
-        let http_status = (self.status_of)(&error);
-        self.finish(
-            draft,
-            status_of(&error, self.log.len()),
-            http_status,
-            Some(&error),
-        );
-        // A client that has gone does not mind.
-        let _ = client.send(Err(Failure { error, head }));
-    }
-
-    /// An answer as it comes. The outcome is recorded before the client gets the last chunk.
-    async fn stream(&self, scene: Scene<'_>, mut draft: Draft, mut live: Live, client: Client) {
-        let (chunks, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
-        let head = self.head(&draft, Some(&live.deployment));
-        let body = AnswerBody::Stream(receiver);
-        if client.send(Ok(Answer { head, body })).is_err() {
-            let error = client_left();
-            self.close(scene, &mut live, None);
-            return self.finish(draft, OutcomeStatus::Cancelled, OK, Some(&error));
-        }
-        draft.first_token = Some(self.elapsed());
-        match relay(scene, &mut live, &chunks).await {
-            Ok(last) => {
-                self.close(scene, &mut live, None);
-                self.finish(draft, OutcomeStatus::Completed, OK, None);
-                let _ = chunks.send(Ok(last)).await;
-            }
-            Err(error) => {
-                let blame = (error.kind != ErrorKind::Cancelled).then_some(&error);
-                self.close(scene, &mut live, blame);
-                self.finish(draft, status_of(&error, self.log.len()), OK, Some(&error));
-                let _ = chunks.send(Err(error)).await;
-            }
-        }
-    }
-
-    /// A whole answer.
-    async fn whole(&self, scene: Scene<'_>, draft: Draft, mut live: Live, mut client: Client) {
-        let collected = tokio::select! {
-            biased;
-            collected = collect(scene, &mut live) => collected,
-            () = client.closed() => Err(client_left()),
-        };
-        match collected {
-            Ok(chunk) => {
-                let cost = self.close(scene, &mut live, None);
-                let mut head = self.head(&draft, Some(&live.deployment));
-                head.cost = cost;
-                self.finish(draft, OutcomeStatus::Completed, OK, None);
-                let _ = client.send(Ok(Answer {
-                    head,
-                    body: AnswerBody::Whole(chunk),
-                }));
-            }
-            Err(error) => {
-                let blame = (error.kind != ErrorKind::Cancelled).then_some(&error);
-                self.close(scene, &mut live, blame);
-                let head = self.head(&draft, Some(&live.deployment));
-                let http_status = (self.status_of)(&error);
-                self.finish(
-                    draft,
-                    status_of(&error, self.log.len()),
-                    http_status,
-                    Some(&error),
-                );
-                let _ = client.send(Err(Failure { error, head }));
-            }
-        }
-    }
-
-    /// Closes the attempt that answers; what it cost.
-    fn close(&self, scene: Scene<'_>, live: &mut Live, error: Option<&Error>) -> Option<NanoUsd> {
-        let usage = live.tally.usage(scene.request);
-        self.log.settle(
-            scene.accounting,
-            &live.deployment,
-            live.number,
-            &live.tally,
-            Settled {
-                at: self.elapsed(),
-                error,
-                usage,
-            },
-        )
-    }
-
-    /// Closes attempts that were under way when the request ended.
-    fn close_open(&self, snapshot: &Snapshot, request: &Request, error: &Error) {
-        let stopped = stopped(&error.message);
-        self.log.settle_open(
-            &self.pipeline.accounting,
-            snapshot,
-            None,
-            Settled {
-                at: self.elapsed(),
-                error: Some(&stopped),
-                usage: usage_of_unanswered(request),
-            },
-        );
-    }
-
-    fn head(&self, draft: &Draft, deployment: Option<&Arc<Deployment>>) -> Head {
-        Head {
-            deployment: deployment
-                .map(|deployment| deployment.id.clone())
-                .or_else(|| self.log.last_deployment()),
-            decision: draft.decision_line(deployment.map(|deployment| &deployment.id)),
-            attempts: self.log.len(),
-            overhead: self.log.first_began().unwrap_or_else(|| self.elapsed()),
-            cost: None,
-        }
-    }
-
-    fn finish(&self, draft: Draft, status: OutcomeStatus, http_status: u16, error: Option<&Error>) {
-        let ending = Ending {
-            status,
-            http_status,
-            error,
-            total: self.elapsed(),
-        };
-        self.pipeline
-            .record(draft.finish(&ending, self.log.records()));
-    }
 }

@@ -14,6 +14,7 @@ pub(crate) struct Tally {
     pending_text: String,
     counted_tokens: u64,
     model: Option<String>,
+    begun: bool,
     complete: bool,
     has_content: bool,
 }
@@ -21,31 +22,32 @@ pub(crate) struct Tally {
 impl Tally {
     /// Takes note of a chunk.
     pub(crate) fn see(&mut self, chunk: &Chunk) {
+        self.begun |= !chunk.events.is_empty();
         for event in &chunk.events {
+            self.has_content |= is_content(event);
             match event {
                 Event::Start { model, .. } => self.model = Some(model.clone()),
                 Event::PartStart {
                     kind: PartKind::ToolCall { name, .. },
                     ..
-                } => {
-                    self.has_content = true;
-                    self.take_text(name);
-                }
-                Event::PartDelta { delta, .. } => {
-                    self.has_content = true;
-                    match delta {
-                        Delta::Text { text, .. }
-                        | Delta::Refusal(text)
-                        | Delta::Thinking(text)
-                        | Delta::Arguments(text) => self.take_text(text),
-                        Delta::Signature(_) | Delta::Unknown { .. } => {}
-                    }
-                }
+                } => self.take_text(name),
+                Event::PartDelta { delta, .. } => match delta {
+                    Delta::Text { text, .. }
+                    | Delta::Refusal(text)
+                    | Delta::Thinking(text)
+                    | Delta::Arguments(text) => self.take_text(text),
+                    Delta::Signature(_) | Delta::Unknown { .. } => {}
+                },
                 Event::Usage(usage) => self.reported = Some(*usage),
                 Event::End => self.complete = true,
                 _ => {}
             }
         }
+    }
+
+    /// True once anything of an answer was seen: from then on the prompt may be billed.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// True once the answer's terminal event was seen.
@@ -104,5 +106,27 @@ impl Tally {
             self.counted_tokens += tokens::estimate_text(&self.pending_text);
             self.pending_text.clear();
         }
+    }
+}
+
+/// Whether an event shows anything that the model generated. What opens an answer (role, empty
+/// parts) and what closes it do not.
+fn is_content(event: &Event) -> bool {
+    match event {
+        Event::PartStart { kind, .. } => match kind {
+            PartKind::Text | PartKind::Refusal | PartKind::Thinking => false,
+            PartKind::ToolCall { .. }
+            | PartKind::RedactedThinking { .. }
+            | PartKind::Unknown { .. } => true,
+        },
+        Event::PartDelta { delta, .. } => match delta {
+            Delta::Text { text, .. }
+            | Delta::Refusal(text)
+            | Delta::Thinking(text)
+            | Delta::Signature(text)
+            | Delta::Arguments(text) => !text.is_empty(),
+            Delta::Unknown { .. } => true,
+        },
+        _ => false,
     }
 }

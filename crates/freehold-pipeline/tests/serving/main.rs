@@ -1,0 +1,9 @@
+//! The request function against backends that do exactly what they are told, on a clock that only
+//! moves when everything waits.
+
+#![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
+
+mod beginning;
+mod defects;
+mod ends;
+mod support;
