@@ -1,22 +1,16 @@
-//! Every fault, at the first, second and a later chunk, on both surfaces, streamed and not.
+//! Every fault, at the first, second and later chunks, on all surfaces, streamed and not.
 
 use freehold_testkit::{Fault, RequestEnd, Script};
 use freehold_types::{ErrorKind, ErrorSource, Outcome, OutcomeStatus};
 
-use crate::support::{Bench, Surface};
+use crate::support::{Bench, Surface, soon};
 
 const TOKENS: usize = 30;
 const WORDS: &str = "one two three four";
 
-/// The route whose first upstream speaks the surface's dialect; `beta` is second in both.
-fn route(surface: Surface) -> &'static str {
-    match surface {
-        Surface::Chat => "pair",
-        Surface::Messages => "claude",
-    }
-}
-
-fn faults() -> Vec<Fault> {
+fn faults(stream: bool) -> Vec<Fault> {
+    // A whole answer has two chunks, its halves.
+    let places: &[usize] = if stream { &[0, 1, 5, 20] } else { &[0, 1] };
     let mut faults = vec![
         Script::rate_limited(7).fault.unwrap(),
         Script::status(500).fault.unwrap(),
@@ -26,7 +20,7 @@ fn faults() -> Vec<Fault> {
         Fault::TruncatedBody,
         Fault::WrongContentType,
     ];
-    for at in [0, 1, 20] {
+    for &at in places {
         faults.extend([
             Fault::Reset { at },
             Fault::Close { at },
@@ -63,13 +57,10 @@ async fn check(surface: Surface, stream: bool, fault: Fault) {
     let context = format!("{surface:?} stream={stream} {fault:?}");
     let unseen = comes_before_content(&fault);
     let bench = Bench::start().await;
-    let first = match surface {
-        Surface::Chat => &bench.alpha,
-        Surface::Messages => &bench.claude,
-    };
+    let first = surface.first(&bench);
     first.push(Script::tokens(TOKENS).with_fault(fault));
     let seen = bench
-        .ask(surface, &surface.body(route(surface), stream, WORDS))
+        .ask(surface, &surface.body(surface.route(), stream, WORDS))
         .await;
     assert_eq!(seen.status, 200, "{context}: {seen:?}");
     let (text, failed) = if stream {
@@ -93,7 +84,7 @@ async fn check(surface: Surface, stream: bool, fault: Fault) {
     check_completed(&bench, outcome, faulty, &context);
     if faulty {
         assert_eq!(text.trim(), WORDS, "{context}");
-        assert_eq!(seen.header("x-freehold-deployment"), "beta/gpt-4.1");
+        assert_eq!(seen.header("x-freehold-deployment"), surface.second());
     }
 }
 
@@ -121,43 +112,100 @@ fn check_completed(bench: &Bench, outcome: &Outcome, faulty: bool, context: &str
 
 #[tokio::test]
 async fn a_streamed_chat_ends_once_whatever_happens() {
-    for fault in faults() {
+    for fault in faults(true) {
         check(Surface::Chat, true, fault).await;
     }
 }
 
 #[tokio::test]
 async fn a_whole_chat_ends_once_whatever_happens() {
-    for fault in faults() {
+    for fault in faults(false) {
         check(Surface::Chat, false, fault).await;
     }
 }
 
 #[tokio::test]
 async fn a_streamed_message_ends_once_whatever_happens() {
-    for fault in faults() {
+    for fault in faults(true) {
         check(Surface::Messages, true, fault).await;
     }
 }
 
 #[tokio::test]
 async fn a_whole_message_ends_once_whatever_happens() {
-    for fault in faults() {
+    for fault in faults(false) {
         check(Surface::Messages, false, fault).await;
+    }
+}
+
+#[tokio::test]
+async fn a_streamed_completion_ends_once_whatever_happens() {
+    for fault in faults(true) {
+        check(Surface::Completions, true, fault).await;
+    }
+}
+
+#[tokio::test]
+async fn a_whole_completion_ends_once_whatever_happens() {
+    for fault in faults(false) {
+        check(Surface::Completions, false, fault).await;
+    }
+}
+
+/// An upstream that falls silent: before its first content another takes over, later the answer is
+/// cut, and in both cases the upstream is let go.
+async fn check_stall(surface: Surface, stream: bool, fault: Fault, unseen: bool) {
+    let context = format!("{surface:?} stream={stream} {fault:?}");
+    let bench = Bench::start().await;
+    let first = surface.first(&bench);
+    first.push(Script::tokens(TOKENS).with_fault(fault));
+    let body = surface.body(&format!("hasty-{}", surface.route()), stream, WORDS);
+    let seen = bench.ask(surface, &body).await;
+    assert_eq!(seen.status, 200, "{context}: {seen:?}");
+    soon(first.wait_for_abort(1)).await;
+    let outcome = &bench.outcomes(1).await[0];
+    let context = format!("{context}: {seen:?} {outcome:?}");
+    let stalled = outcome.attempts[0].error.as_ref().expect(&context);
+    assert_eq!(stalled.kind, ErrorKind::Timeout, "{context}");
+    if unseen {
+        let (text, failed) = if stream {
+            surface.stream(&seen.text)
+        } else {
+            (surface.text(&seen.json()), false)
+        };
+        assert!(!failed, "{context}");
+        assert_eq!(text.trim(), WORDS, "{context}");
+        check_completed(&bench, outcome, true, &context);
+    } else {
+        assert!(surface.stream(&seen.text).1, "{context}");
+        check_cut(&bench, outcome, &context);
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_falls_silent_is_left() {
+    let mut checks = tokio::task::JoinSet::new();
+    for surface in Surface::ALL {
+        checks.spawn(check_stall(surface, true, Fault::StallHeaders, true));
+        checks.spawn(check_stall(surface, false, Fault::StallHeaders, true));
+        checks.spawn(check_stall(surface, false, Fault::Stall { at: 1 }, true));
+        for (at, unseen) in [(0, true), (1, true), (5, false)] {
+            checks.spawn(check_stall(surface, true, Fault::Stall { at }, unseen));
+        }
+    }
+    while let Some(checked) = checks.join_next().await {
+        checked.unwrap();
     }
 }
 
 /// A stream that is cut after its first chunk shows what came, then one error.
 #[tokio::test]
 async fn what_came_before_the_cut_stays() {
-    for surface in Surface::BOTH {
+    for surface in Surface::ALL {
         let bench = Bench::start().await;
-        let first = match surface {
-            Surface::Chat => &bench.alpha,
-            Surface::Messages => &bench.claude,
-        };
+        let first = surface.first(&bench);
         first.push(Script::text("a b c d e f g h").with_fault(Fault::Close { at: 4 }));
-        let body = surface.body(route(surface), true, WORDS);
+        let body = surface.body(surface.route(), true, WORDS);
         let seen = bench.ask(surface, &body).await;
         let (text, failed) = surface.stream(&seen.text);
         assert!(failed, "{seen:?}");
@@ -172,16 +220,13 @@ async fn what_came_before_the_cut_stays() {
 /// When nobody answers, the client gets the last upstream's status in its own dialect.
 #[tokio::test]
 async fn an_error_of_all_upstreams_is_one_error_body() {
-    for surface in Surface::BOTH {
+    for surface in Surface::ALL {
         for stream in [false, true] {
             let bench = Bench::start().await;
-            let first = match surface {
-                Surface::Chat => &bench.alpha,
-                Surface::Messages => &bench.claude,
-            };
+            let first = surface.first(&bench);
             first.push(Script::status(500));
             bench.beta.push(Script::rate_limited(7));
-            let body = surface.body(route(surface), stream, WORDS);
+            let body = surface.body(surface.route(), stream, WORDS);
             let seen = bench.ask(surface, &body).await;
             assert_eq!(seen.status, 429, "{seen:?}");
             assert_eq!(seen.header("retry-after"), "7");
@@ -202,14 +247,11 @@ async fn an_error_of_all_upstreams_is_one_error_body() {
 /// A request that the upstream calls wrong is wrong everywhere: nobody else is asked.
 #[tokio::test]
 async fn the_upstreams_bad_request_is_the_clients() {
-    for surface in Surface::BOTH {
+    for surface in Surface::ALL {
         let bench = Bench::start().await;
-        let first = match surface {
-            Surface::Chat => &bench.alpha,
-            Surface::Messages => &bench.claude,
-        };
+        let first = surface.first(&bench);
         first.push(Script::status(400));
-        let body = surface.body(route(surface), true, WORDS);
+        let body = surface.body(surface.route(), true, WORDS);
         let seen = bench.ask(surface, &body).await;
         assert_eq!(seen.status, 400, "{seen:?}");
         assert_eq!(surface.error_type(&seen), "invalid_request_error");

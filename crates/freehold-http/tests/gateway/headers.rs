@@ -149,7 +149,7 @@ async fn a_draining_gateway_is_not_ready_and_takes_nothing() {
     let get = |path: &str| bench.http.get(format!("{}{path}", bench.url));
     let ready = seen(get("/health/readiness")).await;
     assert_eq!(ready.status, 200);
-    assert_eq!(ready.json()["deployments"], 4);
+    assert_eq!(ready.json()["deployments"], 6);
 
     bench.pipeline.drain();
     assert_eq!(seen(get("/health/readiness")).await.status, 503);

@@ -10,7 +10,7 @@ use freehold_http::{Gateway, Server, ServerSettings, Settings, router};
 use freehold_pipeline::{Pipeline, Snapshot};
 use freehold_policy::{Constraint, Rules};
 use freehold_ports::{Accounts, Backend, Clock, SystemClock};
-use freehold_route::{RouteSettings, RouteSpec, RouteTable};
+use freehold_route::{RouteSettings, RouteSpec, RouteTable, RouteTimeouts};
 use freehold_store::{KeySettings, MemoryLedger, StaticAccounts};
 use freehold_testkit::FakeUpstream;
 use freehold_types::{
@@ -27,6 +27,13 @@ pub(crate) const KEY: &str = "fh-all-4Zt9Qm2LwXc7VbN8";
 pub(crate) const NARROW_KEY: &str = "fh-narrow-8Kd3Rp6TyHs1";
 /// The largest body the gateway under test takes.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// The model that answers raw prompts.
+const LEGACY_MODEL: &str = "gpt-3.5-turbo-instruct";
+/// How long `hasty` routes wait for an upstream that says nothing at all, and for one that stops.
+/// The second is shorter, so that an answer which stops before its content is still held back.
+const HASTE_FIRST_MS: u64 = 3_000;
+const HASTE_IDLE_MS: u64 = 1_000;
 
 /// Long enough for a busy machine; only reached when something hangs.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
@@ -62,15 +69,18 @@ struct Built {
 }
 
 impl Built {
-    fn add(&mut self, name: &str, row: &str, model: &str, site: Site, fake: &FakeUpstream) {
+    fn add(&mut self, name: &str, row: &str, models: &[&str], site: Site, fake: &FakeUpstream) {
         let catalogue = Catalogue::builtin().unwrap();
         let row = catalogue.row(row).unwrap().clone();
         let id = BackendId::new(name);
-        let mut deployment = catalogue.deployment(&row, &id, &site, model);
-        if name == "house" {
-            deployment.price = PriceBasis::Hourly {
-                per_hour: NanoUsd::from_nanos(3_600_000_000_000),
-            };
+        for model in models {
+            let mut deployment = catalogue.deployment(&row, &id, &site, model);
+            if name == "house" {
+                deployment.price = PriceBasis::Hourly {
+                    per_hour: NanoUsd::from_nanos(3_600_000_000_000),
+                };
+            }
+            self.deployments.push(Arc::new(deployment));
         }
         let mut settings = BackendSettings::for_row(Arc::new(row))
             .with_base_url(format!("{}/v1", fake.url()))
@@ -79,7 +89,6 @@ impl Built {
         settings.site = site;
         // One slot: a leaked one shows at the next request.
         settings.limits.in_flight = 1;
-        self.deployments.push(Arc::new(deployment));
         self.backends
             .insert(id, Arc::new(HostedBackend::new(settings).unwrap()));
     }
@@ -109,13 +118,33 @@ fn key(name: &str, secret: &str, routes: &[&str]) -> KeySettings {
 }
 
 fn table(deployments: Vec<Arc<Deployment>>) -> RouteTable {
-    let routes = vec![
-        route("pair", &["alpha/gpt-4.1", "beta/gpt-4.1"]),
-        route("claude", &["claude/claude-sonnet-4-5", "beta/gpt-4.1"]),
+    let pairs = [
+        ("pair", ["alpha/gpt-4.1", "beta/gpt-4.1"].map(str::to_owned)),
+        (
+            "claude",
+            ["claude/claude-sonnet-4-5", "beta/gpt-4.1"].map(str::to_owned),
+        ),
+        (
+            "legacy",
+            ["alpha", "beta"].map(|name| format!("{name}/{LEGACY_MODEL}")),
+        ),
+    ];
+    let mut routes = vec![
         route("single", &["alpha/gpt-4.1"]),
         route("home", &["alpha/gpt-4.1", "house/qwen"]),
         route("inside", &["house/qwen"]),
     ];
+    for (name, targets) in pairs {
+        let targets = targets.each_ref().map(String::as_str);
+        routes.push(route(name, &targets));
+        let mut hasty = route(&format!("hasty-{name}"), &targets);
+        hasty.settings.timeouts = RouteTimeouts {
+            connect_ms: None,
+            first_byte_ms: Some(HASTE_FIRST_MS),
+            idle_ms: Some(HASTE_IDLE_MS),
+        };
+        routes.push(hasty);
+    }
     RouteTable::new(deployments, vec![], routes, RouteSettings::default()).unwrap()
 }
 
@@ -136,11 +165,12 @@ impl Bench {
             backends: HashMap::new(),
             deployments: vec![],
         };
-        built.add("alpha", "openai", "gpt-4.1", Site::outside(), &alpha);
-        built.add("beta", "openai", "gpt-4.1", Site::outside(), &beta);
-        let model = "claude-sonnet-4-5";
-        built.add("claude", "anthropic", model, Site::outside(), &claude);
-        built.add("house", "vllm", "qwen", Site::inside(), &house);
+        let models = ["gpt-4.1", LEGACY_MODEL];
+        built.add("alpha", "openai", &models, Site::outside(), &alpha);
+        built.add("beta", "openai", &models, Site::outside(), &beta);
+        let models = ["claude-sonnet-4-5"];
+        built.add("claude", "anthropic", &models, Site::outside(), &claude);
+        built.add("house", "vllm", &["qwen"], Site::inside(), &house);
 
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let ledger = Arc::new(MemoryLedger::new());
@@ -259,19 +289,51 @@ pub(crate) async fn seen(request: reqwest::RequestBuilder) -> Seen {
 pub(crate) enum Surface {
     Chat,
     Messages,
+    Completions,
 }
 
 impl Surface {
+    /// The surfaces of conversations.
     pub(crate) const BOTH: [Self; 2] = [Self::Chat, Self::Messages];
+    pub(crate) const ALL: [Self; 3] = [Self::Chat, Self::Messages, Self::Completions];
+
+    /// The route whose first upstream speaks the surface's dialect; `beta` is second in all.
+    pub(crate) fn route(self) -> &'static str {
+        match self {
+            Self::Chat => "pair",
+            Self::Messages => "claude",
+            Self::Completions => "legacy",
+        }
+    }
+
+    /// The upstream that is first in that route.
+    pub(crate) fn first(self, bench: &Bench) -> &FakeUpstream {
+        match self {
+            Self::Chat | Self::Completions => &bench.alpha,
+            Self::Messages => &bench.claude,
+        }
+    }
+
+    /// The deployment that is second in it.
+    pub(crate) fn second(self) -> String {
+        match self {
+            Self::Chat | Self::Messages => "beta/gpt-4.1".to_owned(),
+            Self::Completions => format!("beta/{LEGACY_MODEL}"),
+        }
+    }
 
     pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Chat => "/v1/chat/completions",
             Self::Messages => "/v1/messages",
+            Self::Completions => "/v1/completions",
         }
     }
 
     pub(crate) fn body(self, model: &str, stream: bool, text: &str) -> Value {
+        if self == Self::Completions {
+            return json!({"model": model, "stream": stream, "prompt": text});
+        }
         let mut body = json!({
             "model": model,
             "stream": stream,
@@ -288,6 +350,7 @@ impl Surface {
         let text = match self {
             Self::Chat => &answer["choices"][0]["message"]["content"],
             Self::Messages => &answer["content"][0]["text"],
+            Self::Completions => &answer["choices"][0]["text"],
         };
         text.as_str()
             .unwrap_or_else(|| panic!("no text in {answer}"))
@@ -315,7 +378,9 @@ impl Surface {
     pub(crate) fn stream(self, body: &str) -> (String, bool) {
         let frames: Vec<&str> = body.split_terminator("\n\n").collect();
         let terminal = |frame: &&str| match self {
-            Self::Chat => *frame == "data: [DONE]" || frame.contains("\"error\":"),
+            Self::Chat | Self::Completions => {
+                *frame == "data: [DONE]" || frame.contains("\"error\":")
+            }
             Self::Messages => {
                 frame.starts_with("event: message_stop") || frame.starts_with("event: error")
             }
@@ -338,6 +403,7 @@ impl Surface {
         let text = match self {
             Self::Chat => &data["choices"][0]["delta"]["content"],
             Self::Messages => &data["delta"]["text"],
+            Self::Completions => &data["choices"][0]["text"],
         };
         text.as_str().unwrap_or_default().to_owned()
     }
