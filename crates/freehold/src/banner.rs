@@ -8,6 +8,8 @@ use freehold_types::{Deployment, Perimeter, Sensitivity};
 /// What the start-up notice is about.
 pub(crate) struct Notice<'a> {
     pub(crate) address: SocketAddr,
+    /// Whether clients speak TLS.
+    pub(crate) tls: bool,
     pub(crate) admin: Option<SocketAddr>,
     pub(crate) config: String,
     pub(crate) deployments: &'a [std::sync::Arc<Deployment>],
@@ -30,9 +32,9 @@ impl Notice<'_> {
     fn write(&self, out: &mut String) {
         let _ = writeln!(
             out,
-            "Freehold {} on http://{}",
+            "Freehold {} on {}",
             env!("CARGO_PKG_VERSION"),
-            self.address
+            self.url()
         );
         let _ = writeln!(out, "  configuration  {}", self.config);
         if let Some(admin) = self.admin {
@@ -51,6 +53,11 @@ impl Notice<'_> {
         if !self.deployments.is_empty() {
             self.snippets(out);
         }
+    }
+
+    fn url(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
     }
 
     fn privacy(&self) -> String {
@@ -87,7 +94,7 @@ impl Notice<'_> {
     }
 
     fn snippets(&self, out: &mut String) {
-        let url = format!("http://{}", self.address);
+        let url = self.url();
         let (header, key) = if self.needs_key {
             (
                 " -H \"authorization: Bearer $FREEHOLD_API_KEY\"",

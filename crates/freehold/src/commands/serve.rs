@@ -1,5 +1,6 @@
 //! `freehold serve`: starts the gateway, reloads its configuration, drains it.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
-use freehold_http::{Gateway, Server, ServerSettings};
+use freehold_http::{Gateway, Server, ServerSettings, Tls};
 use freehold_pipeline::Pipeline;
 use freehold_ports::{Clock, SystemClock};
 use freehold_store::SqliteLedger;
@@ -65,12 +66,18 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     });
 
     let clients = Server::bind(listener(&settings, settings.listen)).await?;
+    let tls = settings.tls.as_ref().map(|listener| listener.tls.clone());
+    let clients = match &tls {
+        Some(tls) => clients.with_tls(tls.clone()),
+        None => clients,
+    };
     let admin = match settings.admin {
         Some(address) => Some(Server::bind(listener(&settings, address)).await?),
         None => None,
     };
     let notice = Notice {
         address: clients.address(),
+        tls: tls.is_some(),
         admin: admin.as_ref().map(Server::address),
         config: source.name(),
         deployments: &deployments,
@@ -95,6 +102,8 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
         overrides,
         gateway,
         engines,
+        tls,
+        files: settings.files,
     };
     reloader.until_stopped(&metrics).await?;
 
@@ -130,7 +139,7 @@ fn listener(settings: &Settings, address: SocketAddr) -> ServerSettings {
     ServerSettings {
         address,
         connections_max: settings.connections_max,
-        header_timeout: Duration::from_secs(30),
+        header_timeout: settings.header_timeout,
         drain: settings.drain,
     }
 }
@@ -156,6 +165,9 @@ struct Reloader {
     overrides: Overrides,
     gateway: Arc<Gateway>,
     engines: Engines,
+    tls: Option<Tls>,
+    /// Files of certificates.
+    files: Vec<PathBuf>,
 }
 
 impl Reloader {
@@ -164,25 +176,34 @@ impl Reloader {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
         let mut look = tokio::time::interval(FILE_LOOK);
-        let mut seen = modified(self.source.path.as_ref());
+        let mut seen = self.modified();
         loop {
             tokio::select! {
                 _ = terminate.recv() => return Ok(()),
                 _ = interrupt.recv() => return Ok(()),
                 _ = hang_up.recv() => {
-                    seen = modified(self.source.path.as_ref());
+                    seen = self.modified();
                     self.reload().await;
                 }
                 _ = look.tick() => {
                     metrics.run_upkeep();
-                    let now = modified(self.source.path.as_ref());
-                    if now.is_some() && now != seen {
-                        seen = now;
+                    let now = self.modified();
+                    if changed(&seen, &now) {
                         self.reload().await;
+                        // Files that the reload named are new; the others may change meanwhile.
+                        seen = self.modified();
+                        seen.extend(now);
                     }
                 }
             }
         }
+    }
+
+    /// When the configuration's files were changed last.
+    fn modified(&self) -> Times {
+        let path = self.source.path.iter();
+        let time = |path: &PathBuf| Some((path.clone(), modified(path)?));
+        path.chain(&self.files).filter_map(time).collect()
     }
 
     /// Replaces the configuration, or says why not and keeps the old one.
@@ -203,6 +224,14 @@ impl Reloader {
         let wired = wire(&settings, &mut self.engines)
             .await
             .map_err(|error| format!("{error:#}"))?;
+        match (&self.tls, &settings.tls) {
+            (Some(tls), Some(new)) => tls
+                .replace(&new.settings)
+                .map_err(|error| error.to_string())?,
+            (None, None) => {}
+            _ => tracing::warn!("server.tls begins or ends with the next start"),
+        }
+        self.files = settings.files;
         for warning in &wired.warnings {
             tracing::warn!("{warning}");
         }
@@ -214,6 +243,17 @@ impl Reloader {
     }
 }
 
-fn modified(path: Option<&PathBuf>) -> Option<SystemTime> {
-    std::fs::metadata(path?).ok()?.modified().ok()
+/// When files were changed last. One that is away for the moment, as when an editor replaces it, is
+/// not in it.
+type Times = BTreeMap<PathBuf, SystemTime>;
+
+/// Whether a file has another time than when it was seen last. Files that a reload named for the
+/// first time were read by it.
+fn changed(seen: &Times, now: &Times) -> bool {
+    let other = |(path, time): (_, _)| seen.get(path).is_some_and(|seen| seen != time);
+    now.iter().any(other)
+}
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).ok()?.modified().ok()
 }

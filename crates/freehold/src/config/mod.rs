@@ -1,11 +1,13 @@
 //! The configuration: a file as written ([`raw`]), what it means ([`settings`]), and errors that
 //! point at the line.
 
+mod certificates;
 mod locate;
 pub(crate) mod raw;
 mod routes;
 pub(crate) mod settings;
 mod text;
+pub(crate) mod transport;
 
 use std::path::{Path, PathBuf};
 
@@ -116,7 +118,9 @@ impl Source {
         if overrides.sealed {
             raw.perimeter = raw::PerimeterMode::Sealed;
         }
+        let files = transport::files(&raw);
         Settings::from_raw(raw, &settings::Environment::of_process())
+            .map(|settings| Settings { files, ..settings })
             .map_err(|complaint| self.meaning(complaint))
     }
 

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::text::Text;
+use super::transport::{BackendTls, Outbound, ServerTls};
 
 /// `freehold.yaml`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -18,6 +19,10 @@ pub(crate) struct Config {
     pub(crate) server: Server,
     /// `open`: outside backends may serve what policy lets out. `sealed`: nothing leaves.
     pub(crate) perimeter: PerimeterMode,
+    /// Where the gateway may dial.
+    pub(crate) outbound: Outbound,
+    /// What is looked for in requests and answers.
+    pub(crate) guard: freehold_guard::Settings,
     /// What policy does with labels.
     pub(crate) policy: Policy,
     /// Who may ask. Without any, the gateway serves everybody who reaches it, on loopback only.
@@ -44,10 +49,14 @@ pub(crate) struct Server {
     /// The operator's address (metrics, health); loopback unless you know better. `null` turns it
     /// off.
     pub(crate) admin: Option<SocketAddr>,
+    /// TLS for clients. Without it, prompts and keys cross the network readable by all on it.
+    pub(crate) tls: Option<ServerTls>,
     /// The largest body, in MiB.
     pub(crate) body_mib_max: u32,
     /// The deepest nesting of a body's JSON.
     pub(crate) body_depth_max: u32,
+    /// How long a client may take to shake hands (TLS), and to send a request's head, in seconds.
+    pub(crate) header_timeout_s: u32,
     /// How long a client may take to send a body, in seconds.
     pub(crate) body_timeout_s: u32,
     /// Connections at a time.
@@ -61,8 +70,10 @@ impl Default for Server {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4000)),
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 4001))),
+            tls: None,
             body_mib_max: 32,
             body_depth_max: 128,
+            header_timeout_s: 30,
             body_timeout_s: 60,
             connections_max: 10_000,
             drain_s: 30,
@@ -175,8 +186,10 @@ pub(crate) struct Backend {
     pub(crate) base_url: Option<Text>,
     /// Its API key, e.g. `${OPENAI_API_KEY}`. Default: the catalogue's environment variable.
     pub(crate) api_key: Option<Text>,
-    /// A file of PEM certificates to trust beside the system's.
+    /// A file of PEM certificates to trust beside the system's; the short form of `tls.ca`.
     pub(crate) ca_file: Option<PathBuf>,
+    /// TLS towards it: own authorities, a client certificate, another server's name.
+    pub(crate) tls: BackendTls,
     /// On whose machines it runs. Default: the catalogue's.
     pub(crate) perimeter: Option<Perimeter>,
     /// Where its machines stand.

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use freehold_hosted::{Catalogue, Row};
+use freehold_hosted::{Catalogue, Networks, Row};
 use freehold_policy::{Constraint, Rules};
 use freehold_store::{KeySettings, StoreSettings, SyncPolicy};
 use freehold_types::{
@@ -15,6 +15,7 @@ use freehold_types::{
 use secrecy::SecretString;
 
 use super::raw::{self, PerimeterMode};
+use super::transport::{self, BackendTls, ListenerTls};
 use super::{Complaint, routes};
 use freehold_route::RouteSpec;
 
@@ -54,10 +55,15 @@ impl Environment {
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) admin: Option<SocketAddr>,
+    pub(crate) tls: Option<ListenerTls>,
+    /// Files of certificates, whose change is a change of the configuration.
+    pub(crate) files: Vec<PathBuf>,
     pub(crate) decode: freehold_wire::Limits,
+    pub(crate) header_timeout: Duration,
     pub(crate) body_timeout: Duration,
     pub(crate) connections_max: usize,
     pub(crate) drain: Duration,
+    pub(crate) guard: freehold_guard::Guard,
     pub(crate) rules: Rules,
     pub(crate) default_sensitivity: Sensitivity,
     pub(crate) opaque_is_restricted: bool,
@@ -113,6 +119,7 @@ impl Settings {
             catalogue: &catalogue,
             environment,
             sealed,
+            inside: transport::inside(&raw.outbound)?,
             hosted: vec![],
             embedded: vec![],
             hints: vec![],
@@ -126,21 +133,32 @@ impl Settings {
         let BackendReader {
             hosted,
             embedded,
-            hints,
+            mut hints,
             ..
         } = reader;
+        let now = SystemTime::now();
+        let tls = raw.server.tls.as_ref();
+        let tls = tls
+            .map(|tls| transport::listener(tls, now, &mut hints))
+            .transpose()?;
+        transport::warn(&raw, environment, hosted.is_empty(), &mut hints);
         let keys = keys(&raw.keys)?;
         check_listen(&raw.server, &keys)?;
         Ok(Self {
             listen: raw.server.listen,
             admin: raw.server.admin,
+            tls,
+            files: vec![],
             decode: freehold_wire::Limits {
                 body_bytes: raw.server.body_mib_max as usize * 1024 * 1024,
                 depth: raw.server.body_depth_max as usize,
             },
+            header_timeout: Duration::from_secs(raw.server.header_timeout_s.max(1).into()),
             body_timeout: Duration::from_secs(raw.server.body_timeout_s.into()),
             connections_max: raw.server.connections_max.max(1) as usize,
             drain: Duration::from_secs(raw.server.drain_s.into()),
+            guard: freehold_guard::Guard::new(&raw.guard)
+                .map_err(|error| Complaint::new(["guard"], error.to_string()))?,
             rules: if sealed {
                 Rules::sealed()
             } else {
@@ -238,6 +256,8 @@ struct BackendReader<'a> {
     catalogue: &'a Catalogue,
     environment: &'a Environment,
     sealed: bool,
+    /// The networks in which inside backends stand.
+    inside: Networks,
     hosted: Vec<HostedEntry>,
     embedded: Vec<EmbeddedEntry>,
     hints: Vec<String>,
@@ -283,13 +303,7 @@ impl BackendReader<'_> {
         }
         let id = BackendId::new(name);
         let site = site(raw, row.site());
-        if self.sealed && site.perimeter == Perimeter::Outside {
-            return Err(Complaint::new(
-                ["backends", name],
-                "this backend is outside, and the perimeter is sealed",
-            )
-            .hint("remove it, or declare `perimeter: inside` if it runs on your own machines"));
-        }
+        transport::check_perimeter(name, raw, row, site.perimeter, self.sealed)?;
         let price = hourly(name, raw.usd_per_hour)?;
         let mut settings = freehold_hosted::Settings::for_row(Arc::new(row.clone()));
         settings.id = id.clone();
@@ -301,17 +315,10 @@ impl BackendReader<'_> {
             Some(key) => Some(SecretString::from(key.as_str().to_owned())),
             None => row.key_from(&self.environment.variable),
         };
-        if let Some(path) = &raw.ca_file {
-            let pem = std::fs::read_to_string(path).map_err(|error| {
-                Complaint::new(
-                    ["backends", name, "ca_file"],
-                    format!("{}: {error}", path.display()),
-                )
-            })?;
-            settings.tls.extra_roots_pem = Some(pem);
-        }
+        settings.tls = transport::backend(name, raw, SystemTime::now(), &mut self.hints)?;
+        settings.inside = self.inside.clone();
         freehold_hosted::HostedBackend::new(settings.clone())
-            .map_err(|error| Complaint::new(["backends", name], error.to_string()))?;
+            .map_err(|error| transport::complain(name, &error))?;
         let deployments = self.deployments(name, raw, row, &id, &site, price.as_ref())?;
         let inside = row.perimeter == Perimeter::Inside;
         self.hosted.push(HostedEntry {
@@ -360,7 +367,8 @@ impl BackendReader<'_> {
     }
 
     fn read_embedded(&mut self, name: &str, raw: &raw::Backend) -> Result<(), Complaint> {
-        if raw.base_url.is_some() || raw.api_key.is_some() || raw.ca_file.is_some() {
+        let has_tls = raw.tls != BackendTls::default() || raw.ca_file.is_some();
+        if raw.base_url.is_some() || raw.api_key.is_some() || has_tls {
             return Err(Complaint::new(
                 ["backends", name],
                 "the embedded engine has no address, key or certificate",
@@ -432,8 +440,9 @@ impl BackendReader<'_> {
         for (row, key) in found {
             let variable = row.auth.env.join(" or ");
             if self.sealed {
-                self.hints
-                    .push(format!("{variable} is set, but nothing leaves (sealed)"));
+                self.hints.push(format!(
+                    "{variable} is set and ignored: the perimeter is sealed"
+                ));
                 continue;
             }
             let id = BackendId::new(&row.id);
