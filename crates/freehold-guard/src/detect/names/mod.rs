@@ -1,0 +1,112 @@
+//! Names of people, places and organisations, by a small statistical tagger.
+//!
+//! Words that may be part of a name (capitalised ones; words in lower case that a list of names
+//! knows, or that follow a word such as "mr") are labelled by a linear-chain conditional random field
+//! over hashed features: the word, its ends and shape, the words around it, and what the lexicon
+//! knows about all of them. The model is `models/names.bin`; `models/README.md` says from what it was
+//! trained, how well it does and what it does not cover.
+
+use std::sync::LazyLock;
+
+use super::Hit;
+
+mod features;
+mod lexicon;
+mod tagger;
+mod token;
+
+pub use features::{FEATURES, Gate, LEXICAL_FEATURES, ROWS, features};
+pub use lexicon::{Grades, LEXICON_BYTES, Lexicon};
+pub use tagger::{LABELS, MAGIC, Model, ROW_BYTES, Scratch, Span, may_follow};
+pub use token::{Gap, Shape, Token, key, tokens};
+
+static MODEL_FILE: &[u8] = include_bytes!("../../../models/names.bin");
+
+/// Text is read in pieces of at most so many bytes, so that memory does not grow with it.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// What a name is called in findings, by class.
+pub const CLASSES: [&str; 3] = ["person", "location", "organisation"];
+
+/// Everything the detector needs; made once.
+struct Detector {
+    model: Option<Model<'static>>,
+    gate: Gate,
+}
+
+static DETECTOR: LazyLock<Detector> = LazyLock::new(|| Detector {
+    model: Model::new(MODEL_FILE),
+    gate: Gate::default(),
+});
+
+/// Reports persons, locations and organisations.
+pub(crate) fn detect(text: &str, found: &mut dyn FnMut(Hit)) {
+    let Some(model) = &DETECTOR.model else { return };
+    detect_with(
+        model,
+        &DETECTOR.gate,
+        0.0,
+        text,
+        &mut |class, range, confidence| {
+            found(Hit::new(CLASSES[class], range, confidence));
+        },
+    );
+}
+
+/// Finds names with a given model: class, byte range and confidence of each.
+pub fn detect_with(
+    model: &Model<'_>,
+    gate: &Gate,
+    bias: f32,
+    text: &str,
+    found: &mut impl FnMut(usize, std::ops::Range<usize>, f32),
+) {
+    let mut words = Vec::with_capacity(text.len().min(PIECE_BYTES) / 5 + 1);
+    let mut scratch = Scratch::default();
+    let mut from = 0;
+    while from < text.len() {
+        let to = piece_end(text, from);
+        words.clear();
+        tokens(text, from, to, &model.lexicon, &mut words);
+        gate.runs(&words, |run| {
+            model.tag(text, &words, run, bias, &mut scratch, &mut |span| {
+                let (Some(first), Some(last)) =
+                    (words.get(span.tokens.start), words.get(span.tokens.end - 1))
+                else {
+                    return;
+                };
+                found(
+                    span.class,
+                    first.start as usize..last.end as usize,
+                    span.confidence,
+                );
+            });
+        });
+        from = to;
+    }
+}
+
+/// Where the piece that begins at `from` ends: at a blank when there is one in its last quarter.
+fn piece_end(text: &str, from: usize) -> usize {
+    let mut end = from + PIECE_BYTES;
+    if end >= text.len() {
+        return text.len();
+    }
+    let earliest = end - PIECE_BYTES / 4;
+    let bytes = text.as_bytes();
+    if let Some(blank) = (earliest..end)
+        .rev()
+        .find(|&at| bytes[at] == b'\n')
+        .or_else(|| {
+            (earliest..end)
+                .rev()
+                .find(|&at| bytes[at].is_ascii_whitespace())
+        })
+    {
+        return blank;
+    }
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    end
+}

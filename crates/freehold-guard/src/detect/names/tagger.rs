@@ -1,0 +1,249 @@
+//! A linear chain over runs of candidates: the best labels, and how sure they are.
+
+use std::ops::Range;
+
+use super::features::{FEATURES, ROWS, features};
+use super::lexicon::{LEXICON_BYTES, Lexicon};
+use super::token::Token;
+
+/// Labels of a word: outside, then beginning and inside of a person, a location, an organisation.
+pub const LABELS: usize = 7;
+/// Weights in one row: one for each label, one unused.
+pub const ROW_BYTES: usize = 8;
+/// Marks a model file; the last byte is the version of the format.
+pub const MAGIC: &[u8; 8] = b"fhnames\x01";
+
+/// A model: lexicon, weights, transitions.
+///
+/// The file: [`MAGIC`], the scale of the weights (little-endian f32), transitions from label to label
+/// (49 f32), the lexicon's table, then the rows of weights (i8).
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'a> {
+    /// What is known about single words.
+    pub lexicon: Lexicon<'a>,
+    transitions: [[f32; LABELS]; LABELS],
+    scale: f32,
+    weights: &'a [u8],
+}
+
+/// A run of words that form one name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Span {
+    /// Numbers of the words.
+    pub tokens: Range<usize>,
+    /// 0 person, 1 location, 2 organisation.
+    pub class: usize,
+    /// Probability of the least certain word.
+    pub confidence: f32,
+}
+
+/// Whether `next` may follow `previous`: the inside of a name only follows the same name.
+pub const fn may_follow(previous: usize, next: usize) -> bool {
+    next == 0 || next % 2 == 1 || previous == next || previous + 1 == next
+}
+
+fn float(bytes: &[u8], at: usize) -> Option<f32> {
+    let bytes: [u8; 4] = bytes.get(at..at + 4)?.try_into().ok()?;
+    Some(f32::from_le_bytes(bytes))
+}
+
+impl<'a> Model<'a> {
+    /// Reads a model; `None` when the file is not one.
+    pub fn new(file: &'a [u8]) -> Option<Self> {
+        let body = file.strip_prefix(MAGIC)?;
+        let scale = float(body, 0)?;
+        let mut transitions = [[0.0; LABELS]; LABELS];
+        for (number, weight) in transitions.iter_mut().flatten().enumerate() {
+            *weight = float(body, 4 + 4 * number)?;
+        }
+        let (lexicon, weights) = body
+            .get(4 + 4 * LABELS * LABELS..)?
+            .split_at_checked(LEXICON_BYTES)?;
+        let lexicon = Lexicon::new(lexicon)?;
+        (weights.len() == ROWS * ROW_BYTES).then_some(Self {
+            lexicon,
+            transitions,
+            scale,
+            weights,
+        })
+    }
+
+    fn emissions(&self, text: &str, tokens: &[Token], at: usize) -> [f32; LABELS] {
+        let rows: [u32; FEATURES] = features(text, tokens, at);
+        let mut sums = [0_i32; ROW_BYTES];
+        for row in rows {
+            let from = row as usize % ROWS * ROW_BYTES;
+            if let Some(weights) = self.weights.get(from..from + ROW_BYTES) {
+                for (sum, weight) in sums.iter_mut().zip(weights) {
+                    *sum += i32::from(weight.cast_signed());
+                }
+            }
+        }
+        let mut scores = [0.0; LABELS];
+        for (score, sum) in scores.iter_mut().zip(sums) {
+            #[expect(clippy::cast_precision_loss, reason = "at most 30 x 127")]
+            let sum = sum as f32;
+            *score = sum * self.scale;
+        }
+        scores
+    }
+
+    /// Tags one run. `bias` is added to the label "outside": below 0, more is found.
+    pub fn tag(
+        &self,
+        text: &str,
+        tokens: &[Token],
+        run: Range<usize>,
+        bias: f32,
+        scratch: &mut Scratch,
+        found: &mut impl FnMut(Span),
+    ) {
+        scratch.clear();
+        for at in run.clone() {
+            let mut scores = self.emissions(text, tokens, at);
+            scores[0] += bias;
+            scratch.scores.push(scores);
+        }
+        self.forward(scratch);
+        let Some(&last) = scratch.best.last() else {
+            return;
+        };
+        let mut label = (0..LABELS)
+            .max_by(|&a, &b| last[a].total_cmp(&last[b]))
+            .unwrap_or(0);
+        scratch.path.resize(run.len(), 0);
+        for at in (0..run.len()).rev() {
+            scratch.path[at] = label;
+            label = scratch.back[at][label];
+        }
+        if scratch.path.iter().any(|&label| label != 0) {
+            self.spans(scratch, run.start, found);
+        }
+    }
+
+    /// Viterbi.
+    fn forward(&self, scratch: &mut Scratch) {
+        for at in 0..scratch.scores.len() {
+            let mut best = [f32::NEG_INFINITY; LABELS];
+            let mut back = [0; LABELS];
+            for next in 0..LABELS {
+                let before = at.checked_sub(1).map(|at| scratch.best[at]);
+                for previous in 0..LABELS {
+                    let so_far = match &before {
+                        Some(before) => before[previous],
+                        None if previous == 0 => 0.0,
+                        None => f32::NEG_INFINITY,
+                    };
+                    if may_follow(previous, next) {
+                        let score = so_far + self.transitions[previous][next];
+                        if score > best[next] {
+                            best[next] = score;
+                            back[next] = previous;
+                        }
+                    }
+                }
+                best[next] += scratch.scores[at][next];
+            }
+            scratch.best.push(best);
+            scratch.back.push(back);
+        }
+    }
+
+    fn spans(&self, scratch: &mut Scratch, offset: usize, found: &mut impl FnMut(Span)) {
+        self.marginals(scratch);
+        let mut at = 0;
+        while at < scratch.path.len() {
+            let label = scratch.path[at];
+            if label == 0 {
+                at += 1;
+                continue;
+            }
+            let class = (label - 1) / 2;
+            let from = at;
+            let mut confidence = 1.0_f32;
+            while at < scratch.path.len() && (at == from || scratch.path[at] == 2 * class + 2) {
+                let inside = &scratch.marginals[at];
+                confidence = confidence.min(inside[2 * class + 1] + inside[2 * class + 2]);
+                at += 1;
+            }
+            found(Span {
+                tokens: offset + from..offset + at,
+                class,
+                confidence: confidence.clamp(0.0, 1.0),
+            });
+        }
+    }
+
+    /// Probabilities of the labels of each word, by forward and backward sums.
+    fn marginals(&self, scratch: &mut Scratch) {
+        let mut factors = [[0.0_f32; LABELS]; LABELS];
+        for (previous, row) in factors.iter_mut().enumerate() {
+            for (next, factor) in row.iter_mut().enumerate() {
+                if may_follow(previous, next) {
+                    *factor = self.transitions[previous][next].exp();
+                }
+            }
+        }
+        let mut sums = [0.0; LABELS];
+        sums[0] = 1.0;
+        for scores in &mut scratch.scores {
+            let top = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            scores
+                .iter_mut()
+                .for_each(|score| *score = (*score - top).exp());
+            let mut next_sums = [0.0; LABELS];
+            for (next, sum) in next_sums.iter_mut().enumerate() {
+                *sum = scores[next]
+                    * (0..LABELS)
+                        .map(|previous| sums[previous] * factors[previous][next])
+                        .sum::<f32>();
+            }
+            sums = normalised(next_sums);
+            scratch.marginals.push(sums);
+        }
+        let mut behind = [1.0; LABELS];
+        for at in (0..scratch.scores.len()).rev() {
+            let mut product = scratch.marginals[at];
+            product
+                .iter_mut()
+                .zip(behind)
+                .for_each(|(value, behind)| *value *= behind);
+            scratch.marginals[at] = normalised(product);
+            let mut next_behind = [0.0; LABELS];
+            for (previous, sum) in next_behind.iter_mut().enumerate() {
+                *sum = (0..LABELS)
+                    .map(|next| factors[previous][next] * scratch.scores[at][next] * behind[next])
+                    .sum();
+            }
+            behind = normalised(next_behind);
+        }
+    }
+}
+
+fn normalised(mut values: [f32; LABELS]) -> [f32; LABELS] {
+    let sum: f32 = values.iter().sum();
+    if sum > 0.0 {
+        values.iter_mut().for_each(|value| *value /= sum);
+    }
+    values
+}
+
+/// Memory used again from run to run.
+#[derive(Default)]
+pub struct Scratch {
+    scores: Vec<[f32; LABELS]>,
+    best: Vec<[f32; LABELS]>,
+    back: Vec<[usize; LABELS]>,
+    path: Vec<usize>,
+    marginals: Vec<[f32; LABELS]>,
+}
+
+impl Scratch {
+    fn clear(&mut self) {
+        self.scores.clear();
+        self.best.clear();
+        self.back.clear();
+        self.path.clear();
+        self.marginals.clear();
+    }
+}
