@@ -115,16 +115,16 @@ pub(crate) struct Condition {
 /// The first thing in a condition that does not hold.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Mismatch<'a> {
-    /// The label is lower.
-    Sensitivity(Sensitivity),
+    /// The least label, and the one there is.
+    Sensitivity(Sensitivity, Sensitivity),
     /// Nothing of the kind was found, or not enough.
     Findings,
-    /// The fact does not fit.
-    Fact(Fact),
-    /// The label of this name does not fit.
-    Label(&'a str),
+    /// What the fact should be, and whether it is known.
+    Fact(Fact, &'a Patterns, bool),
+    /// What the label of this name should be, and whether it is given.
+    Label(&'a str, &'a Patterns, bool),
     /// The expression is false.
-    Expression,
+    Expression(&'a str),
 }
 
 /// What came of a condition.
@@ -144,17 +144,15 @@ impl Condition {
     /// Everything but the label. The costly expression comes last.
     pub(crate) fn verdict(&self, view: &View<'_>) -> Verdict<'_> {
         for (fact, patterns) in &self.facts {
-            let fits = fact
-                .of(&view.facts)
-                .is_some_and(|name| patterns.matches(name));
-            if !fits {
-                return Verdict::Differs(Mismatch::Fact(*fact));
+            let name = fact.of(&view.facts);
+            if !name.is_some_and(|name| patterns.matches(name)) {
+                return Verdict::Differs(Mismatch::Fact(*fact, patterns, name.is_some()));
             }
         }
         for (name, patterns) in &self.labels {
             let value = view.facts.labels.and_then(|labels| labels.get(name));
             if !value.is_some_and(|value| patterns.matches(value)) {
-                return Verdict::Differs(Mismatch::Label(name));
+                return Verdict::Differs(Mismatch::Label(name, patterns, value.is_some()));
             }
         }
         if let Some(tests) = &self.findings
@@ -166,7 +164,7 @@ impl Condition {
             None => Verdict::Holds,
             Some(expression) => match expression.holds(&view.variables) {
                 Ok(true) => Verdict::Holds,
-                Ok(false) => Verdict::Differs(Mismatch::Expression),
+                Ok(false) => Verdict::Differs(Mismatch::Expression(expression.text())),
                 Err(failure) => Verdict::Fails(failure),
             },
         }
@@ -175,12 +173,25 @@ impl Condition {
 
 impl fmt::Display for Mismatch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what_is = |known| {
+            if known {
+                "it is another"
+            } else {
+                "it is not known"
+            }
+        };
         match self {
-            Self::Sensitivity(least) => write!(f, "sensitivity: below {least}"),
+            Self::Sensitivity(least, label) => {
+                write!(f, "sensitivity: {label} is below {least}")
+            }
             Self::Findings => f.write_str("findings: none of these, or too few"),
-            Self::Fact(fact) => write!(f, "{}: another, or not known", fact.as_str()),
-            Self::Label(name) => write!(f, "labels.{name}: another, or not given"),
-            Self::Expression => f.write_str("cel: false"),
+            Self::Fact(fact, patterns, known) => {
+                write!(f, "{}: not {patterns}; {}", fact.as_str(), what_is(*known))
+            }
+            Self::Label(name, patterns, known) => {
+                write!(f, "labels.{name}: not {patterns}; {}", what_is(*known))
+            }
+            Self::Expression(text) => write!(f, "cel: `{text}` is false"),
         }
     }
 }

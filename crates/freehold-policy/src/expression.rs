@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
-use cel::common::ast::{EntryExpr, Expr, IdedExpr};
-use cel::parser::Parser;
+use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr};
+use cel::parser::PrattParser;
 use cel::{Context, Env, ExecutionError, Value};
 
 use crate::Facts;
@@ -102,7 +102,12 @@ impl Expression {
                 text.len()
             ));
         }
-        let parsed = catch_unwind(|| Parser::default().max_recursion_depth(DEPTH_MAX).parse(text));
+        // The library's other parser overflows the stack at sixteen brackets within each other.
+        let parsed = catch_unwind(|| {
+            PrattParser::default()
+                .max_recursion_depth(DEPTH_MAX)
+                .parse(text)
+        });
         let program = match parsed {
             Ok(Ok(program)) => program,
             Ok(Err(errors)) => {
@@ -221,46 +226,85 @@ impl<'a> Variables<'a> {
 struct Survey<'a> {
     /// Names that loops bring.
     bound: Vec<&'a str>,
+    /// How deep it is.
+    depth: u16,
 }
 
 impl<'a> Survey<'a> {
     fn look(&mut self, expression: &'a IdedExpr, loops: usize) -> Result<(), String> {
+        if self.depth == DEPTH_MAX {
+            return Err(format!("more than {DEPTH_MAX} steps deep"));
+        }
+        self.depth += 1;
+        let looked = self.look_within(expression, loops);
+        self.depth -= 1;
+        looked
+    }
+
+    fn look_within(&mut self, expression: &'a IdedExpr, loops: usize) -> Result<(), String> {
         match &expression.expr {
             Expr::Unspecified | Expr::Literal(_) => Ok(()),
             Expr::Ident(name) => self.variable(name),
             Expr::Select(select) => self.look(&select.operand, loops),
             Expr::List(list) => self.each(&list.elements, loops),
-            Expr::Call(call) => {
-                if !FUNCTIONS.contains(&call.func_name.as_str()) {
-                    return Err(format!("no function `{}`", call.func_name));
-                }
-                if let Some(target) = &call.target {
-                    self.look(target, loops)?;
-                }
-                self.each(&call.args, loops)
-            }
+            Expr::Call(call) => self.call(call, loops),
             Expr::Map(map) => map
                 .entries
                 .iter()
                 .try_for_each(|entry| self.entry(&entry.expr, loops)),
             Expr::Struct(_) => Err("messages have no place here".to_owned()),
-            Expr::Comprehension(comprehension) => {
-                if loops == LOOPS_MAX {
-                    return Err(format!("more than {LOOPS_MAX} loops within each other"));
-                }
-                self.look(&comprehension.iter_range, loops)?;
-                self.look(&comprehension.accu_init, loops)?;
-                let outer = self.bound.len();
-                self.bound.push(&comprehension.iter_var);
-                self.bound.extend(comprehension.iter_var2.as_deref());
-                self.bound.push(&comprehension.accu_var);
-                self.look(&comprehension.loop_cond, loops + 1)?;
-                self.look(&comprehension.loop_step, loops + 1)?;
-                self.look(&comprehension.result, loops)?;
-                self.bound.truncate(outer);
-                Ok(())
+            // Maps have no order, and the same request must be decided alike every time.
+            Expr::Comprehension(comprehension) if is_list(comprehension) => Err(
+                "the order of what `map` and `filter` give is not known: ask for its `size`, or \
+                 with `in`, `exists` or `all`"
+                    .to_owned(),
+            ),
+            Expr::Comprehension(comprehension) => self.repeat(comprehension, loops),
+        }
+    }
+
+    fn call(&mut self, call: &'a CallExpr, loops: usize) -> Result<(), String> {
+        if !FUNCTIONS.contains(&call.func_name.as_str()) {
+            return Err(format!("no function `{}`", call.func_name));
+        }
+        let unordered = match call.func_name.as_str() {
+            "size" => call.target.as_deref().or(call.args.first()),
+            "@in" => call.args.last(),
+            _ => None,
+        };
+        for part in call.target.as_deref().into_iter().chain(&call.args) {
+            if unordered.is_some_and(|one| std::ptr::eq(one, part)) {
+                self.look_unordered(part, loops)?;
+            } else {
+                self.look(part, loops)?;
             }
         }
+        Ok(())
+    }
+
+    /// Looks at what is used in a way that does not depend on its order.
+    fn look_unordered(&mut self, expression: &'a IdedExpr, loops: usize) -> Result<(), String> {
+        match &expression.expr {
+            Expr::Comprehension(comprehension) => self.repeat(comprehension, loops),
+            _ => self.look(expression, loops),
+        }
+    }
+
+    fn repeat(&mut self, repeated: &'a ComprehensionExpr, loops: usize) -> Result<(), String> {
+        if loops == LOOPS_MAX {
+            return Err(format!("more than {LOOPS_MAX} loops within each other"));
+        }
+        self.look_unordered(&repeated.iter_range, loops)?;
+        self.look(&repeated.accu_init, loops)?;
+        let outer = self.bound.len();
+        self.bound.push(&repeated.iter_var);
+        self.bound.extend(repeated.iter_var2.as_deref());
+        self.bound.push(&repeated.accu_var);
+        self.look(&repeated.loop_cond, loops + 1)?;
+        self.look(&repeated.loop_step, loops + 1)?;
+        self.look(&repeated.result, loops)?;
+        self.bound.truncate(outer);
+        Ok(())
     }
 
     fn each(&mut self, expressions: &'a [IdedExpr], loops: usize) -> Result<(), String> {
@@ -293,6 +337,11 @@ impl<'a> Survey<'a> {
             VARIABLES.join(", ")
         ))
     }
+}
+
+/// `map` and `filter` begin with an empty list.
+fn is_list(comprehension: &ComprehensionExpr) -> bool {
+    matches!(comprehension.accu_init.expr, Expr::List(_))
 }
 
 #[cfg(test)]

@@ -12,9 +12,11 @@
 //! perimeters, regions and deployments away. Masking lowers no label either: it is owed on top.
 
 mod analyse;
+pub mod cases;
 mod compile;
 mod condition;
 mod constraint;
+mod explain;
 mod expression;
 mod facts;
 mod group;
@@ -30,6 +32,7 @@ pub mod settings;
 
 pub use compile::{Place, PolicyError, Surroundings, Warning};
 pub use constraint::Constraint;
+pub use explain::{DeploymentTrace, Explanation, RefusalTrace, RuleOutcome, RuleTrace};
 pub use facts::Facts;
 pub use group::group_names;
 pub use label::{Claim, Labels};

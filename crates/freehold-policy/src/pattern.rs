@@ -1,5 +1,7 @@
 //! Names with `*` and `?`.
 
+use std::fmt;
+
 use wildmatch::WildMatch;
 
 /// A name that a rule looks for. Compared in full, and letter for letter.
@@ -44,5 +46,24 @@ impl Patterns {
 
     pub(crate) fn matches(&self, name: &str) -> bool {
         self.0.iter().any(|pattern| pattern.matches(name))
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(text) => f.write_str(text),
+            Self::Wild(pattern) => write!(f, "{pattern}"),
+        }
+    }
+}
+
+impl fmt::Display for Patterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, pattern) in self.0.iter().enumerate() {
+            let or = if index > 0 { " or " } else { "" };
+            write!(f, "{or}{pattern}")?;
+        }
+        Ok(())
     }
 }

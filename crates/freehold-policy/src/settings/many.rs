@@ -14,8 +14,14 @@ use serde::{Deserialize, Deserializer};
 use super::FindingSettings;
 
 /// One value, or a list of values.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OneOrMany<T>(pub Vec<T>);
+
+impl<T> Default for OneOrMany<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
 
 impl<T> OneOrMany<T> {
     /// The values in the order in which they are written.

@@ -1,7 +1,7 @@
 //! The `policy` section of the configuration, as it is written.
 
 mod many;
-mod schema;
+pub(crate) mod schema;
 
 use std::collections::BTreeMap;
 

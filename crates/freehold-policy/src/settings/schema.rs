@@ -3,15 +3,15 @@
 use freehold_types::Sensitivity;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-pub(super) fn sensitivity(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn sensitivity(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "enum": Sensitivity::ALL.map(Sensitivity::as_str) })
 }
 
-pub(super) fn optional_sensitivity(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn optional_sensitivity(_: &mut SchemaGenerator) -> Schema {
     let [public, internal, confidential, restricted] = Sensitivity::ALL.map(Sensitivity::as_str);
     json_schema!({ "enum": [public, internal, confidential, restricted, null] })
 }
 
-pub(super) fn optional_perimeter(_: &mut SchemaGenerator) -> Schema {
+pub(crate) fn optional_perimeter(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "enum": ["inside", "outside", null] })
 }
