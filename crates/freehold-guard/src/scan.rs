@@ -1,15 +1,19 @@
 //! Walks every string and every key of a request.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use freehold_types::request::{
     MediaSource, Prompt, Reasoning, ResponseFormat, Sampling, Tool, ToolChoice,
 };
-use freehold_types::{Extra, Message, Part, Request};
+use freehold_types::{Extra, Message, Part, Request, Role};
 use serde_json::Value;
 
 use crate::detect::{self, Hit};
-use crate::guard::merge;
+use crate::guard::{Unread, merge};
 use crate::path::{Step, render};
 use crate::view::Looking;
+use crate::view::joined::{Lane, Piece, cut, literals};
 use crate::{Finding, Guard, Limits, Scan};
 
 /// Looks for secrets and identifiers in every string and key of a request, with the guard's own
@@ -24,6 +28,15 @@ pub(crate) struct Walk<'a> {
     left_bytes: usize,
     steps: Vec<Step<'a>>,
     scan: Scan,
+    /// Every string so far, for what is cut over several of them.
+    pieces: Vec<Piece<'a>>,
+    /// How many strings were walked over.
+    strings: usize,
+    /// What the strings being walked over are.
+    lane: Lane,
+    speaker: u8,
+    /// In a second walk: what was found in which string, to be told with its path.
+    told: Option<BTreeMap<usize, Vec<Hit>>>,
 }
 
 impl<'a> Walk<'a> {
@@ -33,12 +46,31 @@ impl<'a> Walk<'a> {
             left_bytes: guard.limits.max_bytes,
             steps: Vec::with_capacity(16),
             scan: Scan::default(),
+            pieces: Vec::new(),
+            strings: 0,
+            lane: Lane::Other,
+            speaker: 0,
+            told: None,
         }
     }
 
     /// Looks at the whole request.
     pub(crate) fn run(mut self, request: &'a Request) -> Scan {
         self.request(request);
+        let mut fragments: BTreeMap<usize, Vec<Hit>> = BTreeMap::new();
+        cut(self.guard, &self.pieces, &mut |fragment| {
+            fragments
+                .entry(fragment.string)
+                .or_default()
+                .push(fragment.hit);
+        });
+        if !fragments.is_empty() {
+            // Paths are not kept: they are worked out again, only for what was found.
+            fragments.values_mut().for_each(merge);
+            self.told = Some(fragments);
+            self.strings = 0;
+            self.request(request);
+        }
         self.scan
     }
 
@@ -70,9 +102,16 @@ impl<'a> Walk<'a> {
     }
 
     fn message(&mut self, message: &'a Message) {
+        self.speaker = match message.role {
+            Role::System | Role::Developer => 1,
+            Role::User => 2,
+            Role::Assistant => 3,
+            Role::Tool => 4,
+        };
         self.optional("name", message.name.as_deref());
         self.field("content", |walk| walk.each(&message.parts, Self::part));
         self.object(&message.extra);
+        self.speaker = 0;
     }
 
     fn part(&mut self, part: &'a Part) {
@@ -81,7 +120,7 @@ impl<'a> Walk<'a> {
         }
         match part {
             Part::Text { text, extra } => {
-                self.field("text", |walk| walk.text(text));
+                self.field("text", |walk| walk.content(text));
                 self.object(extra);
             }
             Part::Image {
@@ -132,12 +171,17 @@ impl<'a> Walk<'a> {
                 signature,
                 extra,
             } => {
-                self.field("thinking", |walk| walk.text(text));
-                self.optional("signature", signature.as_deref());
+                self.field("thinking", |walk| walk.content(text));
+                if let Some(signature) = signature {
+                    self.field("signature", |walk| walk.signature(signature));
+                }
                 self.object(extra);
             }
-            Part::RedactedThinking { data } => self.field("data", |walk| walk.text(data)),
-            Part::Refusal { text } => self.field("refusal", |walk| walk.text(text)),
+            Part::RedactedThinking { data } => self.field("data", |walk| {
+                walk.opaque();
+                walk.signature(data);
+            }),
+            Part::Refusal { text } => self.field("refusal", |walk| walk.content(text)),
             Part::Unknown { value, .. } => self.value(value),
         }
     }
@@ -153,12 +197,11 @@ impl<'a> Walk<'a> {
                 walk.opaque();
                 walk.text(id);
             }
-            MediaSource::Text(text) => walk.text(text),
+            MediaSource::Text(text) => walk.content(text),
         });
     }
 
     fn url(&mut self, url: &'a str) {
-        self.opaque();
         match url
             .strip_prefix("data:")
             .and_then(|rest| rest.split_once(','))
@@ -167,25 +210,34 @@ impl<'a> Walk<'a> {
                 self.text(head);
                 self.base64(data);
             }
-            None => self.text(url),
+            None => {
+                self.opaque();
+                self.text(url);
+            }
         }
     }
 
-    /// Encoded bytes cannot be read; what only pretends to be encoded is read as text.
+    /// Encoded bytes cannot be read, unless they are text; what only pretends to be encoded is read as
+    /// text.
     fn base64(&mut self, data: &'a str) {
-        self.opaque();
         let is_encoded = |byte: u8| {
             byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'\r' | b'\n')
         };
         if !data.bytes().all(is_encoded) {
+            self.opaque();
             self.text(data);
+        } else if Guard::holds_text(data) {
+            self.text(data);
+        } else {
+            self.opaque();
+            self.strings += 1;
         }
     }
 
     fn prompt(&mut self, prompt: &'a Prompt) {
         match prompt {
-            Prompt::Text(text) => self.text(text),
-            Prompt::Texts(texts) => self.each(texts, |walk, text| walk.text(text)),
+            Prompt::Text(text) => self.content(text),
+            Prompt::Texts(texts) => self.each(texts, |walk, text| walk.content(text)),
             // Token ids are the text in a form that nothing here can read.
             Prompt::Tokens(_) | Prompt::TokenLists(_) => self.opaque(),
         }
@@ -244,8 +296,8 @@ impl<'a> Walk<'a> {
         match value {
             Value::Null | Value::Bool(_) => {}
             // A card's number is one without quotes, too.
-            Value::Number(number) => self.number(&number.to_string()),
-            Value::String(text) => self.text(text),
+            Value::Number(number) => self.number(number.to_string()),
+            Value::String(text) => self.within(Lane::Value, |walk| walk.text(text)),
             Value::Array(items) => {
                 if !self.too_deep() {
                     self.each(items, Self::value);
@@ -262,54 +314,123 @@ impl<'a> Walk<'a> {
     fn object(&mut self, fields: &'a Extra) {
         for (key, value) in fields {
             self.steps.push(Step::Key(key));
-            self.text(key);
+            self.within(Lane::Key, |walk| walk.text(key));
             self.value(value);
             self.steps.pop();
         }
     }
 
-    fn number(&mut self, digits: &str) {
+    fn number(&mut self, digits: String) {
+        let string = self.begin();
         // No identifier is shorter.
-        if digits.len() >= 9 && self.spend(digits.len()) {
-            let mut hits = Vec::new();
-            detect::all(digits, &mut |hit| hits.push(hit));
-            hits.into_iter().for_each(|hit| self.found(hit));
+        if digits.len() >= detect::SHORTEST_BYTES && self.spend(digits.len()) && self.told.is_none()
+        {
+            self.look(&digits, Looking::text());
+        }
+        if self.told.is_none() {
+            self.pieces.push(Piece {
+                text: Cow::Owned(digits),
+                lane: Lane::Number,
+                speaker: 0,
+                string,
+                base: 0,
+            });
         }
     }
 
-    /// JSON in a string, as a model wrote it: escapes can hide what the plain bytes do not show.
+    /// JSON in a string, as a model wrote it: escapes can hide what the plain bytes do not show, and
+    /// its strings can be the pieces of something.
     fn json_text(&mut self, json: &'a str) {
-        let before = self.scan.findings.len();
-        self.text(json);
-        if !json.contains('\\') || !self.spend(json.len()) {
+        let string = self.begin();
+        if self.told.is_some() || !self.spend(json.len()) {
             return;
         }
-        let plain = detect::unescaped(json);
-        let mut hits = Vec::new();
-        detect::all(&plain, &mut |hit| hits.push(hit));
-        for hit in hits {
-            let known = self.scan.findings[before..].iter();
-            let seen = known.filter(|finding| finding.entity == hit.entity).count();
-            if seen == 0 {
-                // Offsets of the unescaped text mean nothing in this one.
-                let range = 0..json.len();
-                self.found(Hit { range, ..hit });
-            }
+        let looking = Looking {
+            is_json: true,
+            ..Looking::text()
+        };
+        self.look(json, looking);
+        for literal in literals(json) {
+            self.pieces.push(Piece {
+                text: Cow::Borrowed(&json[literal.range.clone()]),
+                lane: if literal.is_key {
+                    Lane::Key
+                } else {
+                    Lane::Value
+                },
+                speaker: 0,
+                string,
+                base: literal.range.start,
+            });
         }
+    }
+
+    /// A vendor's signature or encrypted thoughts, sent back as they came: long, random, and known to
+    /// be so.
+    fn signature(&mut self, text: &'a str) {
+        self.begin();
+        if self.told.is_none() && self.spend(text.len()) {
+            let looking = Looking {
+                tells_blobs: false,
+                ..Looking::text()
+            };
+            self.look(text, looking);
+        }
+    }
+
+    fn content(&mut self, text: &'a str) {
+        self.within(Lane::Content, |walk| walk.text(text));
     }
 
     fn text(&mut self, text: &'a str) {
-        if text.len() < detect::SHORTEST_BYTES || !self.spend(text.len()) {
+        let string = self.begin();
+        if self.told.is_some() || !self.spend(text.len()) {
+            return;
+        }
+        if self.lane != Lane::Other {
+            self.pieces.push(Piece {
+                text: Cow::Borrowed(text),
+                lane: self.lane,
+                speaker: self.speaker,
+                string,
+                base: 0,
+            });
+        }
+        self.look(text, Looking::text());
+    }
+
+    /// Counts a string; in the second walk, tells what was found in it.
+    fn begin(&mut self) -> usize {
+        let string = self.strings;
+        self.strings += 1;
+        if let Some(told) = &mut self.told {
+            let hits = told.remove(&string).unwrap_or_default();
+            hits.into_iter().for_each(|hit| self.found(hit));
+        }
+        string
+    }
+
+    fn look(&mut self, text: &str, looking: Looking) {
+        if text.len() < detect::SHORTEST_BYTES {
             return;
         }
         let mut hits = Vec::new();
         let guard = self.guard;
-        let unread = guard.look(text, Looking::text(), &mut |hit| hits.push(hit));
-        if let Some(unread) = unread {
-            self.incomplete(&unread.to_string());
+        let unread = guard.look(text, looking, &mut |hit| hits.push(hit));
+        match unread {
+            // A blob in a text is as opaque as a picture beside it.
+            Some(Unread::Blob) => self.opaque(),
+            Some(unread) => self.incomplete(&unread.to_string()),
+            None => {}
         }
         merge(&mut hits);
         hits.into_iter().for_each(|hit| self.found(hit));
+    }
+
+    fn within(&mut self, lane: Lane, look: impl FnOnce(&mut Self)) {
+        let before = std::mem::replace(&mut self.lane, lane);
+        look(self);
+        self.lane = before;
     }
 
     fn found(&mut self, hit: Hit) {
@@ -349,7 +470,9 @@ impl<'a> Walk<'a> {
 
     fn opaque(&mut self) {
         if self.guard.opaque_is_restricted {
-            self.incomplete("a picture, sound, document or token list cannot be read");
+            self.incomplete(
+                "a picture, sound, document, token list or encrypted blob cannot be read",
+            );
         }
     }
 
@@ -364,6 +487,9 @@ impl<'a> Walk<'a> {
 
     /// Whether so many more bytes may be looked at.
     fn spend(&mut self, bytes: usize) -> bool {
+        if self.told.is_some() {
+            return true;
+        }
         match self.left_bytes.checked_sub(bytes) {
             Some(left) => {
                 self.left_bytes = left;

@@ -8,10 +8,8 @@ mod around;
 mod numbers;
 mod operator;
 mod secrets;
-mod unescape;
 
 pub(crate) use operator::Operator;
-pub(crate) use unescape::unescaped;
 
 /// No detector finds anything in less.
 pub(crate) const SHORTEST_BYTES: usize = 9;

@@ -247,7 +247,6 @@ fn tokens_of_other_shapes() {
 fn prose_and_code_raise_no_alarm() {
     for text in [
         include_str!("numbers.rs"),
-        include_str!("unescape.rs"),
         include_str!("../scan.rs"),
         include_str!("../../../../Cargo.toml"),
         "The disk-usage-and-task-scheduling-component-2000 is a risk-assessment-framework-v2.",
@@ -260,15 +259,6 @@ fn prose_and_code_raise_no_alarm() {
     ] {
         check_clean(text);
     }
-}
-
-#[test]
-fn escapes_are_undone() {
-    assert_eq!(
-        unescaped(r#"a\n\"b\" \u0041\u00e9\\ \x \u12 \ud83d!"#),
-        "a\n\"b\" Aé\\ \\x \\u12 \u{fffd}!"
-    );
-    assert_eq!(unescaped("\\"), "\\");
 }
 
 #[test]
