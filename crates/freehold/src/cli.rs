@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod privacy;
+
+pub(crate) use privacy::{GuardArgs, GuardCommand, GuardEvalArgs, GuardScanArgs};
+
 /// One API for rented and owned models: decides per request which may and which should serve it,
 /// and records what happened.
 #[derive(Debug, Parser)]
@@ -50,6 +54,8 @@ pub(crate) enum Command {
     Models(ModelsArgs),
     /// Show what was used, and what it cost
     Usage(UsageArgs),
+    /// See what the guard finds, and measure how good it is
+    Guard(GuardArgs),
     /// Check the configuration, or print its JSON Schema
     Config(ConfigArgs),
     /// Check machine, keys, reachability and model fit

@@ -60,6 +60,10 @@ async fn run(cli: Cli) -> miette::Result<()> {
         Command::Explain(args) => commands::explain::run(args, &ledger()?).await.map_err(told),
         Command::Models(args) => commands::models::run(args).await.map_err(told),
         Command::Usage(args) => commands::usage::run(args, &ledger()?).await.map_err(told),
+        Command::Guard(args) => {
+            let settings = Source::read(config)?.settings(&Overrides::default())?;
+            commands::guard::run(args, &settings.guard).map_err(told)
+        }
         Command::Config(args) => commands::config_command::run(args, config),
         Command::Doctor(args) => commands::doctor::run(args, config).await.map_err(told),
     }

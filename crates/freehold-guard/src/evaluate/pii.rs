@@ -15,7 +15,7 @@ pub struct Sample {
     pub id: String,
     /// The text.
     pub text: String,
-    /// What is sensitive in it.
+    /// What is sensitive in it. Spans without a letter or digit do not count.
     #[serde(default)]
     pub spans: Vec<Span>,
     /// How many listed identifiers the annotators did not locate. Such a text without spans is not
@@ -142,12 +142,12 @@ pub fn evaluate_pii(
     let (mut sensitive, mut missed, mut residual) = (0, 0, 0);
     let (mut clean, mut flagged) = (0, 0);
     for sample in samples {
-        let found = find(sample);
         let letters = Letters::of(&sample.text);
+        let found = find(sample);
         let spans: Vec<_> = sample
             .spans
             .iter()
-            .filter(|span| !is_ignored(&span.kind))
+            .filter(|span| !is_ignored(&span.kind) && letters.count(&(span.start..span.end)) > 0)
             .collect();
         let all = letters.marked(found.iter().map(|one| letters.of_bytes(&one.range)));
         if spans.is_empty() {
@@ -293,6 +293,13 @@ impl Letters {
             }
         }
         marks
+    }
+
+    /// How many code points of the range count.
+    fn count(&self, range: &Range<usize>) -> usize {
+        let end = range.end.min(self.counts.len());
+        let counts = self.counts.get(range.start..end).unwrap_or_default();
+        counts.iter().filter(|counts| **counts).count()
     }
 
     /// How many code points of the range count, and how many of those are marked.
