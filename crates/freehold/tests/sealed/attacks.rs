@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 
-use crate::capture::Capture;
+use crate::capture::{Capture, Packet};
 use crate::gateway::{Gateway, Surface, VENDORS};
 use crate::names::Names;
 use crate::namespace;
@@ -265,5 +265,25 @@ fn redirects_and_changing_names_lead_nowhere() {
         ];
         assert!(asked.iter().eq(configured.iter()), "{asked:?}");
         assert_eq!(capture.so_far(), BTreeSet::new());
+    });
+}
+
+/// The proof that the recorder would have seen it: an open gateway does dial its outside backend.
+#[test]
+fn what_an_open_gateway_dials_is_recorded() {
+    namespace::inside("attacks::what_an_open_gateway_dials_is_recorded", || {
+        let capture = Capture::start();
+        let config = "server: {admin: null}\nbackends:\n  far: {type: vllm, perimeter: outside, \
+                      base_url: 'http://203.0.113.9:8000/v1', models: [{name: m}]}\n\
+                      routes:\n  far: {targets: ['far/m'], connect_timeout_ms: 300, retries: 0}\n";
+        let gateway = Gateway::start(config, &ENVIRONMENT);
+        let reply = gateway.post(Surface::Chat, &[], &Surface::Chat.body("far", "hello"));
+        assert_eq!(reply.status, 504, "{reply:?}");
+        let dialled = Packet {
+            to: AWAY.into(),
+            protocol: 6,
+            port: 8000,
+        };
+        assert_eq!(capture.so_far(), BTreeSet::from([dialled]), "and no proxy");
     });
 }

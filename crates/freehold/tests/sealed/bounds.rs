@@ -16,11 +16,11 @@ fn start(house: &Upstream) -> Gateway {
     Gateway::start(&config, &[])
 }
 
-/// A gzip stream of zeros: 1 MiB that stands for 1 GiB.
+/// A gzip stream of zeros: a quarter of a MiB that stands for 256 MiB.
 fn bomb() -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     let zeros = vec![0; 1024 * 1024];
-    for _ in 0..1024 {
+    for _ in 0..256 {
         packer.write_all(&zeros).unwrap();
     }
     packer.finish().unwrap()
