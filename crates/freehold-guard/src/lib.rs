@@ -17,6 +17,7 @@ pub mod evaluate;
 mod finding;
 mod guard;
 mod labels;
+mod mask;
 mod path;
 mod scan;
 pub mod settings;
@@ -25,5 +26,9 @@ mod view;
 pub use detect::Hit;
 pub use finding::{Entity, Finding, Scan};
 pub use guard::{Classifier, Guard, TextScan, Unread};
+pub use mask::{
+    AnswerRestorer, MaskError, MaskRules, MaskStyle, Masked, Restorer, SealError, SealKey, Vault,
+    VaultLimits, mask,
+};
 pub use scan::scan;
 pub use settings::{Limits, Settings, SettingsError};
