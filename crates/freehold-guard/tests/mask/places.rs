@@ -1,6 +1,9 @@
 //! Every place of a request where a value may stand.
 
-use freehold_guard::{Finding, Hit, MaskError, MaskRules, MaskStyle, Scan, TextScan, mask};
+use freehold_guard::settings::Opaque;
+use freehold_guard::{
+    Finding, Guard, Hit, MaskError, MaskRules, MaskStyle, Scan, Settings, TextScan, mask,
+};
 use freehold_types::request::{MediaSource, RawBody, Reasoning, ResponseFormat, Tool, ToolChoice};
 use freehold_types::{Extra, Message, Part, Request, Role, Sensitivity};
 use serde_json::{Value, json};
@@ -133,6 +136,31 @@ fn in_every_place_of_a_request() {
             assert_eq!(masked.counts["person"], places);
             assert!(masked.request.metadata.contains_key("plain"));
         }
+    }
+}
+
+#[test]
+fn every_place_that_the_guard_names_is_found() {
+    let settings = Settings {
+        opaque: Opaque::Allowed,
+        ..Settings::default()
+    };
+    let guard = Guard::new(&settings).unwrap();
+    let asked = everywhere(CARD);
+    let scan = guard.scan(&asked);
+    assert!(scan.findings.len() > 40, "{}", scan.findings.len());
+    let look = |text: &str| guard.scan_text(text);
+    // By the scan's paths alone, too: nothing else knows what stands there.
+    let blind = |_: &str| TextScan::default();
+    for detect in [&look as &dyn Fn(&str) -> TextScan, &blind] {
+        let rules = all(MaskStyle::Pseudonym);
+        let masked = mask(&asked, &scan, detect, &rules, &mut vault()).unwrap();
+        let left = format!("{:?}", masked.request);
+        assert!(!left.contains("1111"), "{left}");
+        assert_eq!(
+            guard.scan(&masked.request).counts().get("payment_card"),
+            None
+        );
     }
 }
 

@@ -109,7 +109,7 @@ fn escapes(value: &str) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn an_echo_comes_back_as_it_was(
