@@ -1,16 +1,18 @@
 //! The traits between the request path and the outside world: [`Backend`], [`Ledger`],
-//! [`Accounts`], [`Clock`].
+//! [`Accounts`], [`Audit`], [`Clock`].
 //!
 //! Traits and the values they exchange only: no implementation, no I/O. A backend takes a [`Call`],
 //! and a call cannot be made without a [`freehold_policy::Passage`], so nothing reaches a backend
 //! that policy has not let through.
 
 mod accounts;
+mod audit;
 mod backend;
 mod clock;
 mod ledger;
 
 pub use accounts::{Account, Accounts};
+pub use audit::{Audit, AuditError};
 pub use backend::{Backend, BoxFuture, Call, Chunk, ChunkStream, Probe, Timeouts};
 pub use clock::{Clock, SystemClock};
 pub use ledger::{Ledger, LedgerError};

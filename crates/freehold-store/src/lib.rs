@@ -4,12 +4,14 @@
 //! [`Outcome`](freehold_types::Outcome) to a bounded durable [`Spool`] on the caller's thread, and a
 //! thread of its own carries it into SQLite, exactly once, whatever the process or the database
 //! does meanwhile. [`Reader`] answers [`UsageQuery`]s and looks up single outcomes. [`StaticAccounts`]
-//! is a [`freehold_ports::Accounts`] over the keys of the configuration.
+//! is a [`freehold_ports::Accounts`] over the keys of the configuration. [`audit::AuditLog`] is a
+//! [`freehold_ports::Audit`]: a signed chain of decisions and administrative acts.
 //!
 //! This crate never sees a prompt, never decides what a request may do, and never makes a request
 //! wait for the database.
 
 mod accounts;
+pub mod audit;
 mod drain;
 mod error;
 mod home;

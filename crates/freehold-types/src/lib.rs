@@ -6,6 +6,7 @@
 //! This crate never does I/O, never knows a vendor's wire format and never decides anything.
 
 pub mod answer;
+pub mod audit;
 pub mod decision;
 pub mod deployment;
 pub mod dialect;

@@ -8,7 +8,7 @@ pub(crate) mod frame;
 mod quarantine;
 mod read;
 mod recover;
-mod reserve;
+pub(crate) mod reserve;
 pub(crate) mod segment;
 mod sync;
 mod writer;
