@@ -5,14 +5,15 @@ use std::ops::Range;
 use crate::Entity;
 
 mod around;
-mod numbers;
+mod contact;
+mod identifiers;
 mod operator;
 mod secrets;
 
 pub(crate) use operator::Operator;
 
 /// No detector finds anything in less.
-pub(crate) const SHORTEST_BYTES: usize = 9;
+pub(crate) const SHORTEST_BYTES: usize = 6;
 
 /// Something seen in one text. It never holds the text it saw.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,7 +42,9 @@ pub(crate) fn all(text: &str, found: &mut dyn FnMut(Hit)) {
     if text.len() < SHORTEST_BYTES {
         return;
     }
-    firm(text, found);
+    secrets::detect(text, found);
+    identifiers::detect(text, found);
+    contact::detect(text, found);
     // Families that judge by words and statistics stand here.
 }
 
@@ -52,7 +55,8 @@ pub(crate) fn firm(text: &str, found: &mut dyn FnMut(Hit)) {
         return;
     }
     secrets::detect(text, found);
-    numbers::detect(text, found);
+    identifiers::firm(text, found);
+    contact::firm(text, found);
 }
 
 #[cfg(test)]

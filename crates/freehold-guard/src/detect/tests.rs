@@ -18,6 +18,20 @@ fn check_clean(text: &str) {
     check(text, &[]);
 }
 
+/// What is found in a text: entities, and what they cover.
+pub(super) fn entities(text: &str) -> Vec<(String, String)> {
+    let mut hits = Vec::new();
+    all(text, &mut |hit| {
+        hits.push((hit.entity.to_string(), text[hit.range].to_owned()))
+    });
+    hits
+}
+
+/// True when something of an entity type is found in a text.
+pub(super) fn finds(text: &str, entity: &str) -> bool {
+    entities(text).iter().any(|(found, _)| found == entity)
+}
+
 #[test]
 fn cards_of_every_network_and_spelling() {
     for number in [
@@ -81,7 +95,7 @@ fn numbers_that_are_no_cards() {
         "9fc4736b0f0d3f7fbe1c3f5b7b1c4c6dd2c2d6ce",
         "sha256:4e07408562bedb8b60ce05c1decfe3ad16b72230967de01f640b7e4729b49fce",
     ] {
-        check_clean(text);
+        assert!(!finds(text, "payment_card"), "{text}");
     }
 }
 
@@ -98,6 +112,7 @@ fn ibans_of_many_countries() {
         "MT84MALT011000012345MTLCAST001S",
         "CH93 0076 2011 6238 5295 7",
         "de89370400440532013000",
+        "DE89 37 04 0044 0532 0130 00",
     ] {
         check(&format!("IBAN {number} bitte"), &[("iban", number)]);
     }
@@ -106,10 +121,9 @@ fn ibans_of_many_countries() {
         "DE8937040044053201300",
         "DE893704004405320130001",
         "XX89370400440532013000",
-        "DE89 37 04 0044 0532 0130 00",
         "be12 or not be12 that is the question",
     ] {
-        check_clean(text);
+        assert!(!finds(text, "iban"), "{text}");
     }
 }
 
@@ -121,140 +135,32 @@ fn social_security_numbers_only_next_to_their_name() {
         &[("us_ssn", "536 90 4399")],
     );
     check("\"ssn\": \"536-90-4399\"", &[("us_ssn", "536-90-4399")]);
+    // Printed in full it needs no name, but it must not have another's.
+    check("it is 536-90-4399", &[("us_ssn", "536-90-4399")]);
     for text in [
         "part number 536-90-4399",
         "SSN: 000-12-3456",
         "SSN: 666-12-3456",
         "SSN: 912-12-3456",
-        "SSN: 536-90 4399",
+        "id 536904399",
         "SSN: 536-90-43990",
     ] {
-        check_clean(text);
-    }
-}
-
-/// Pseudo-random letters and digits: tokens as vendors make them, but nobody's.
-fn body(length: usize, alphabet: &str) -> String {
-    let letters: Vec<char> = alphabet.chars().collect();
-    let mut state = 0x2545_f491_u64;
-    (0..length)
-        .map(|_| {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407);
-            letters[usize::try_from(state >> 33).unwrap() % letters.len()]
-        })
-        .collect()
-}
-
-const ALNUM: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
-const HEX: &str = "0123456789abcdef";
-
-#[test]
-fn vendors_tokens() {
-    for (prefix, length, alphabet, entity) in [
-        (
-            "AKIA",
-            16,
-            "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567",
-            "aws_access_key",
-        ),
-        ("ghp_", 36, ALNUM, "github_token"),
-        ("github_pat_", 82, ALNUM, "github_token"),
-        ("glpat-", 20, ALNUM, "gitlab_token"),
-        ("sk-ant-api03-", 95, ALNUM, "anthropic_key"),
-        ("sk-proj-", 120, ALNUM, "openai_key"),
-        ("sk-", 48, ALNUM, "openai_key"),
-        ("sk-", 32, HEX, "openai_key"),
-        ("sk-or-v1-", 64, HEX, "openrouter_key"),
-        ("sk_live_", 24, ALNUM, "stripe_key"),
-        ("AIza", 35, ALNUM, "google_key"),
-        ("xoxb-", 50, ALNUM, "slack_token"),
-        ("hf_", 34, ALNUM, "huggingface_token"),
-        ("gsk_", 52, ALNUM, "groq_key"),
-        ("npm_", 36, ALNUM, "npm_token"),
-    ] {
-        let token = format!("{prefix}{}", body(length, alphabet));
-        for text in [
-            token.clone(),
-            format!("export KEY={token}\n"),
-            format!("{{\"key\":\"{token}\"}}"),
-            format!("über {token}, ja"),
-            format!("line one\\n{token}\\nline three"),
-        ] {
-            check(&text, &[(entity, &token)]);
-        }
-        // Cut, glued to a word, or a placeholder.
-        check_clean(&token[..prefix.len() + 8.min(length - 1)]);
-        check_clean(&format!("x{token}"));
-        check_clean(&format!("{prefix}{}", "x".repeat(length)));
-    }
-}
-
-#[test]
-fn private_keys_whole_and_cut() {
-    let body = body(200, ALNUM);
-    for kind in ["", "RSA ", "EC ", "OPENSSH ", "ENCRYPTED "] {
-        let key =
-            format!("-----BEGIN {kind}PRIVATE KEY-----\n{body}\n-----END {kind}PRIVATE KEY-----");
-        check(&format!("look: {key} ok?"), &[("private_key", &key)]);
-        let escaped = key.replace('\n', "\\n");
-        check(&format!("\"{escaped}\""), &[("private_key", &escaped)]);
-        let cut = format!("-----BEGIN {kind}PRIVATE KEY-----\n{body}");
-        check(&cut, &[("private_key", &cut)]);
-    }
-    let pgp = "-----BEGIN PGP PRIVATE KEY BLOCK-----\nabc\n-----END PGP PRIVATE KEY BLOCK-----";
-    check(pgp, &[("private_key", pgp)]);
-    check_clean(&format!(
-        "-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----"
-    ));
-    check_clean("-----BEGIN PUBLIC KEY-----\nabc\n-----END PUBLIC KEY-----");
-    check_clean("grep -- '-----BEGIN ' *.pem");
-}
-
-#[test]
-fn tokens_of_other_shapes() {
-    let jwt = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U";
-    check(&format!("Authorization: Bearer {jwt}"), &[("jwt", jwt)]);
-    // Base64 that is no token.
-    check_clean("eyJmb28iOiJiYXIiLCJiYXoiOjF9.eyJmb28iOiJiYXIifQ.c29tZXRoaW5n");
-    let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzzYYYYKEYa";
-    check(
-        &format!("aws_secret_access_key = {secret}\n"),
-        &[("aws_secret_key", secret)],
-    );
-    check(
-        &format!("\"SecretAccessKey\": \"{secret}\""),
-        &[("aws_secret_key", secret)],
-    );
-    check_clean("aws_secret_access_key = os.environ['AWS_SECRET_ACCESS_KEY']");
-    check(
-        "postgres://app:hunter42x@db.internal/x",
-        &[("url_password", "hunter42x")],
-    );
-    for text in [
-        "postgres://user:password@localhost/db",
-        "redis://:${REDIS_PASSWORD}@cache:6379",
-        "https://example.org:8443/a@b",
-        "https://user@example.org",
-        "https://{user}:{pass}@host",
-    ] {
-        check_clean(text);
+        assert!(!finds(text, "us_ssn"), "{text}");
     }
 }
 
 #[test]
 fn prose_and_code_raise_no_alarm() {
     for text in [
-        include_str!("numbers.rs"),
+        include_str!("identifiers/number.rs"),
         include_str!("../scan.rs"),
         include_str!("../../../../Cargo.toml"),
         "The disk-usage-and-task-scheduling-component-2000 is a risk-assessment-framework-v2.",
         "git checkout 9fc4736b0f0d3f7fbe1c3f5b7b1c4c6dd2c2d6ce && cargo build",
         "<div class=\"sk-loading-skeleton-placeholder-wrapper-item-12\"></div>",
-        "Call 1-800-555-0199 or +1 (212) 555-0100 before 2024-12-31, order 2023-4455-6677-8899.",
+        "Call us before noon, order 2023-4455-6677-8899.",
         "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk",
-        "ISBN 978-3-16-148410-0, EAN 4006381333931, IP 192.168.100.200, version 4.1.1.1",
+        "ISBN 978-3-16-148410-0, EAN 4006381333931, release 192.168.10, version 4.1.1.1",
         "SELECT * FROM orders WHERE id IN (4000123400001234567890, 5100000000000000)",
     ] {
         check_clean(text);
@@ -279,11 +185,32 @@ fn dense_input_takes_linear_time() {
         "-----BEGIN PRIVATE KEY----- -----END ",
         "aws_secret_access_key=",
         "A1",
+        "a@",
+        "@",
+        "1 Main ",
+        "street 1 ",
+        "password=",
+        "password: \"",
+        "bearer ",
+        "1.",
+        "1:",
+        "::1",
+        "+1 ",
+        "(1) ",
+        "www.",
+        "may 1, ",
+        "1 may ",
+        "age 1 ",
+        "apt 1, A ",
+        "rue A ",
+        "account ",
+        "DE1 ",
+        "\u{e9}1",
     ] {
-        let text = piece.repeat(200_000 / piece.len());
+        let text = piece.repeat(60_000 / piece.len());
         let mut hits = 0;
         all(&text, &mut |_| hits += 1);
-        assert!(hits < text.len() / 8);
+        assert!(hits <= text.len() / 3);
     }
 }
 
