@@ -65,16 +65,8 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
         metrics: Some(metrics.clone()),
     });
 
-    let clients = Server::bind(listener(&settings, settings.listen)).await?;
     let tls = settings.tls.as_ref().map(|listener| listener.tls.clone());
-    let clients = match &tls {
-        Some(tls) => clients.with_tls(tls.clone()),
-        None => clients,
-    };
-    let admin = match settings.admin {
-        Some(address) => Some(Server::bind(listener(&settings, address)).await?),
-        None => None,
-    };
+    let (clients, admin) = listeners(&settings, tls.as_ref()).await?;
     let notice = Notice {
         address: clients.address(),
         tls: tls.is_some(),
@@ -133,6 +125,20 @@ async fn finish(connections_cut: usize, engines: &mut Engines, ledger: &SqliteLe
         Err(error) => format!("stopped; some outcomes wait for the next start: {error}"),
     };
     tracing::info!("{end}");
+}
+
+/// Clients' listener and the operator's.
+async fn listeners(settings: &Settings, tls: Option<&Tls>) -> Result<(Server, Option<Server>)> {
+    let clients = Server::bind(listener(settings, settings.listen)).await?;
+    let clients = match tls {
+        Some(tls) => clients.with_tls(tls.clone()),
+        None => clients,
+    };
+    let admin = match settings.admin {
+        Some(address) => Some(Server::bind(listener(settings, address)).await?),
+        None => None,
+    };
+    Ok((clients, admin))
 }
 
 fn listener(settings: &Settings, address: SocketAddr) -> ServerSettings {
