@@ -29,6 +29,11 @@ TABLE
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || printf 'ca-certificates\n'
     if [[ $purpose == test ]]; then
         python3 -c 'import ensurepip, venv' 2>/dev/null || printf 'python3-venv\n'
+        # The proof that a sealed gateway calls nobody runs in a network namespace; only Linux has them.
+        if [[ $(uname -s) == Linux ]]; then
+            command -v unshare >/dev/null || printf 'util-linux\n'
+            PATH=$PATH:/usr/sbin:/sbin command -v ip >/dev/null || printf 'iproute2\n'
+        fi
     fi
 }
 
