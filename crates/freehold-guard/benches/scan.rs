@@ -1,13 +1,77 @@
-//! How long a scan takes: `cargo bench -p freehold-guard`.
+//! How long the guard takes: `cargo bench -p freehold-guard --bench scan`.
+//!
+//! Every text has 4 KB. At the end stands a table of nanoseconds per byte with the ratio of the worst
+//! to the median.
 
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
-use criterion::{Criterion, criterion_group, criterion_main};
-use freehold_guard::{Limits, scan};
+use criterion::{Criterion, Throughput, criterion_group};
+use freehold_guard::{Guard, Settings};
 use freehold_types::request::{ResponseFormat, Sampling};
 use freehold_types::{Dialect, Extra, Message, Request, Role};
 
-fn request(text: String) -> Request {
+const BYTES: usize = 4_096;
+
+const PROSE: &str = "Please explain why the following function is slow, and how you would change \
+    it. The users list has 250,000 entries and memory is limited to 512 MB on most machines. ";
+
+const CODE: &str = "fn total(prices: &[u64], tax_percent: u64) -> u64 {\n    prices.iter().map(|price| \
+    price * (100 + tax_percent) / 100).sum()\n}\n";
+
+const MAIL: &str = "Hello Ingrid,\n\nthe invoice no. 2024-1187 over 1,250.00 EUR went to \
+    accounts@example.org on 12 March; the IBAN is unchanged. Call me on +47 22 12 34 56.\n\n";
+
+const CHINESE: &str =
+    "请解释一下为什么下面的函数很慢，以及你会如何修改它。用户列表有25万条记录，内存限制为512 MB。";
+
+const RUSSIAN: &str = "Объясните, почему следующая функция работает медленно, и как бы вы её изменили. В \
+    списке 250 000 записей. ";
+
+const FRENCH: &str = "Expliquez pourquoi la fonction suivante est lente et comment vous la modifieriez : \
+    la liste a été créée à Besançon, l'été dernier. ";
+
+const EMOJI: &str = "👩‍👩‍👧‍👦🎉🇩🇪🏳️‍🌈 ok 👍🏽 ";
+
+/// What a text consists of, over and over.
+const TEXTS: &[(&str, &str)] = &[
+    ("prose", PROSE),
+    ("code", CODE),
+    ("mail", MAIL),
+    ("Chinese", CHINESE),
+    ("Russian", RUSSIAN),
+    ("French", FRENCH),
+    ("emoji", EMOJI),
+    ("card-like digits", "4000123400001234 5100000000000000 "),
+    ("groups of digits", "4111 1111 1111 1112 "),
+    ("short numbers", "41 11 1 111 "),
+    ("spaced digits", "4 1 1 1 1 1 1 2 "),
+    ("IBAN-like", "DE89370400440532013001 "),
+    ("key prefixes", "eyJa.eyJb.sk-ant-x ghp_1 "),
+    ("short words", "a1 b2 c3 d4 "),
+    ("addresses", "://a:bcdef"),
+    ("at signs", "a@b@c@d.e@"),
+    ("base64-like", "QUJDREVGR0hJSktMTU5P/QUJD "),
+    ("base64 of text", "VGhpcyBpcyBhIHRleHQgb2Ygbm8gaW50ZXJlc3Q "),
+    ("hexadecimal", "9fc4736b0f0d3f7fbe1c3f5b7b1c4c6d "),
+    ("zero-width", "4\u{200b}1\u{200b}"),
+    ("marks", "e\u{301}4\u{336}"),
+    ("lookalikes", "раураl 4О12 "),
+    ("percent escapes", "%34%31%2b"),
+    ("nested escapes", "%2525"),
+    ("references", "&#52;&amp;"),
+    ("backslashes", "\\u0034\\n\\\\"),
+    ("lines of words", "alpha\nbeta42\ngamma@x\n"),
+    ("names", "Anna Larsen and John Smith of Acme Inc. in Oslo, "),
+];
+
+fn text_of(piece: &str) -> String {
+    let mut text = piece.repeat(BYTES / piece.len() + 1);
+    text.truncate(text.floor_char_boundary(BYTES));
+    text
+}
+
+fn request(text: &str) -> Request {
     Request {
         dialect: Dialect::OpenaiChat,
         model: "auto".into(),
@@ -28,25 +92,75 @@ fn request(text: String) -> Request {
     }
 }
 
+fn guard() -> Guard {
+    Guard::new(&Settings::default()).expect("the default settings are valid")
+}
+
 fn bench(criterion: &mut Criterion) {
-    const PROSE: &str = "Please explain why the following function is slow, and how you would change \
-        it. The users list has 250,000 entries and memory is limited to 512 MB on most machines. ";
-    for (what, piece) in [
-        ("prose", PROSE),
-        ("digits", "4000123400001234 5100000000000000 "),
-        ("groups", "4111 1111 1111 1112 "),
-        ("ibans", "DE89370400440532013001 "),
-        ("prefixes", "eyJa.eyJb.sk-ant-x ghp_1 "),
-        ("words", "a1 b2 c3 d4 "),
-        ("urls", "://a:bcdef"),
-    ] {
-        let asked = request(piece.repeat(4_096 / piece.len()));
-        let limits = Limits::default();
-        criterion.bench_function(&format!("scan 4 KB of {what}"), |b| {
-            b.iter(|| scan(black_box(&asked), &limits));
-        });
+    let guard = guard();
+    let mut group = criterion.benchmark_group("scan 4 KB");
+    group
+        .warm_up_time(Duration::from_millis(200))
+        .measurement_time(Duration::from_millis(800));
+    for (what, piece) in TEXTS {
+        let asked = request(&text_of(piece));
+        group.throughput(Throughput::Bytes(BYTES as u64));
+        group.bench_function(*what, |b| b.iter(|| guard.scan(black_box(&asked))));
     }
+    group.finish();
+}
+
+/// The median and the 99th percentile of many scans, in nanoseconds.
+fn measure(guard: &Guard, asked: &Request) -> (u128, u128) {
+    let mut times: Vec<u128> = (0..400)
+        .map(|_| {
+            let begun = Instant::now();
+            black_box(guard.scan(black_box(asked)));
+            begun.elapsed().as_nanos()
+        })
+        .collect();
+    times.sort_unstable();
+    (times[times.len() / 2], times[times.len() * 99 / 100])
+}
+
+#[expect(clippy::print_stdout, reason = "a benchmark prints")]
+#[expect(clippy::cast_precision_loss, reason = "for people to read")]
+fn table() {
+    let guard = guard();
+    let mut rows: Vec<_> = TEXTS
+        .iter()
+        .map(|(what, piece)| {
+            let asked = request(&text_of(piece));
+            measure(&guard, &asked);
+            let (median, high) = measure(&guard, &asked);
+            (*what, median as f64, high as f64)
+        })
+        .collect();
+    rows.sort_by(|a, b| a.1.total_cmp(&b.1));
+    println!(
+        "{:20} {:>8} {:>8} {:>8}",
+        "4 KB of", "p50 us", "p99 us", "ns/byte"
+    );
+    for (what, median, high) in &rows {
+        let per_byte = median / BYTES as f64;
+        println!(
+            "{what:20} {:8.1} {:8.1} {per_byte:8.2}",
+            median / 1e3,
+            high / 1e3
+        );
+    }
+    let middle = rows[rows.len() / 2].1;
+    let worst = rows[rows.len() - 1].1;
+    println!("worst : median = {:.2}", worst / middle);
 }
 
 criterion_group!(benches, bench);
-criterion_main!(benches);
+
+fn main() {
+    if std::env::args().any(|argument| argument == "--table") {
+        table();
+        return;
+    }
+    benches();
+    table();
+}

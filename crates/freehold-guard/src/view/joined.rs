@@ -128,12 +128,16 @@ fn may_be_cut(left: &str, right: &str) -> bool {
         .take(EDGE_BYTES)
         .take_while(|byte| !byte.is_ascii_whitespace());
     let (left, right) = (Token::new(ends), Token::new(begins));
-    left.is_coded && right.is_coded || left.has_at || right.has_at
+    let is_key = left.is_mixed || right.is_mixed;
+    left.is_coded && right.is_coded || left.has_at || right.has_at || is_key
 }
 
 /// What stands at an edge.
 struct Token {
+    /// Digits or signs that stand in codes, or a few capitals.
     is_coded: bool,
+    /// Long, with letters and digits: a piece of a key, whose other piece may be letters only.
+    is_mixed: bool,
     has_at: bool,
 }
 
@@ -141,18 +145,24 @@ impl Token {
     fn new(bytes: impl Iterator<Item = u8>) -> Self {
         let mut token = Self {
             is_coded: false,
+            is_mixed: false,
             has_at: false,
         };
         let mut length = 0;
         let mut capitals = 0;
+        let mut letters = 0;
+        let mut digits = 0;
         for byte in bytes {
             length += 1;
             token.has_at |= byte == b'@';
             // What is not ASCII may be a digit in disguise.
             token.is_coded |= byte.is_ascii_digit() || matches!(byte, b'_' | b'-' | 0x80..);
             capitals += usize::from(byte.is_ascii_uppercase());
+            letters += usize::from(byte.is_ascii_alphabetic());
+            digits += usize::from(byte.is_ascii_digit());
         }
-        token.is_coded |= capitals == length && (2..=6).contains(&length);
+        token.is_mixed = length >= 8 && letters > 0 && digits > 0;
+        token.is_coded |= capitals == length && (1..=6).contains(&length);
         token
     }
 }
