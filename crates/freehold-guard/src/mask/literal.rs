@@ -130,7 +130,11 @@ pub(super) fn find_surrogates(text: &str, table: &Table, mut found: impl FnMut(R
         last: true,
     };
     let (mut at, mut after_word) = (0, false);
-    while let Some(unit) = view.unit(at) {
+    loop {
+        (at, after_word) = table.skip(text, at, after_word);
+        let Some(unit) = view.unit(at) else {
+            break;
+        };
         if let Match::Yes { length, .. } = table.match_at(&view, at, after_word) {
             found(at..at + length);
             at += length;

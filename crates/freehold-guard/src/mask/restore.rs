@@ -98,7 +98,11 @@ impl Restorer {
         let mut restored = String::with_capacity(text.len());
         // What was looked at, and how much of it is in `restored`.
         let (mut at, mut written) = (0, 0);
-        while let Some(unit) = view.unit(at) {
+        loop {
+            (at, self.after_word) = self.table.skip(&text, at, self.after_word);
+            let Some(unit) = view.unit(at) else {
+                break;
+            };
             match self.table.match_at(&view, at, self.after_word) {
                 Match::More => break,
                 Match::No => {

@@ -246,6 +246,16 @@ pub(super) struct Table {
     any_case: Trie,
     digits: Trie,
     values: Vec<Zeroizing<String>>,
+    /// First bytes of tokens.
+    starts: Starts,
+}
+
+struct Starts([bool; 256]);
+
+impl Default for Starts {
+    fn default() -> Self {
+        Self([false; 256])
+    }
 }
 
 impl Table {
@@ -253,6 +263,12 @@ impl Table {
     pub(super) fn add(&mut self, fold: Fold, token: &str, value: &str) {
         let place = self.values.len();
         self.values.push(Zeroizing::new(value.to_owned()));
+        // Lead brackets of numbers come and go.
+        let first_digit = token.bytes().find(u8::is_ascii_digit);
+        for first in token.bytes().take(1).chain(first_digit).chain(*b"(+") {
+            self.starts.0[usize::from(first.to_ascii_lowercase())] = true;
+            self.starts.0[usize::from(first.to_ascii_uppercase())] = true;
+        }
         match fold {
             Fold::Placeholder => self
                 .placeholders
@@ -279,6 +295,20 @@ impl Table {
     /// True when nothing can match.
     pub(super) fn is_empty(&self) -> bool {
         self.values.is_empty()
+    }
+
+    /// Passes over what no token begins with. Gives the next place to look at, and whether a word goes
+    /// on up to there.
+    pub(super) fn skip(&self, text: &str, mut at: usize, mut after_word: bool) -> (usize, bool) {
+        while let Some(&byte) = text.as_bytes().get(at) {
+            let may_start = !after_word && self.starts.0[usize::from(byte)];
+            if may_start || !byte.is_ascii() || matches!(byte, b'<' | b'\\' | b'&') {
+                break;
+            }
+            after_word = byte.is_ascii_alphanumeric() || byte == b'_';
+            at += 1;
+        }
+        (at, after_word)
     }
 
     /// What begins at this place. `after_word` is true when a word goes on up to here.
