@@ -47,6 +47,8 @@ struct Json {
 enum Target {
     Slot(usize),
     Json(usize),
+    /// So many bytes that cannot be read.
+    Opaque(usize),
 }
 
 /// All strings of a request in the walk's order, each with its spots: sorted, none overlapping.
@@ -166,6 +168,10 @@ impl Visit for Gather<'_> {
             first_slot: self.slots.len(),
         });
     }
+
+    fn opaque(&mut self, path: &str, bytes: usize) {
+        self.target(path, Target::Opaque(bytes));
+    }
 }
 
 impl Gather<'_> {
@@ -219,7 +225,9 @@ impl Gather<'_> {
         let mut overlapping = Vec::new();
         let mut fitting = Vec::new();
         for target in targets {
-            if self.spots(target).iter().filter(same).any(contains) {
+            let is_decoded = self.is_decoded(target);
+            let mut known = self.spots(target).iter().filter(same);
+            if known.any(|spot| is_decoded || contains(spot)) {
                 return Ok(());
             }
             if let Some(range) = self.fit(target, &finding.range) {
@@ -240,12 +248,15 @@ impl Gather<'_> {
             overlapping
         };
         for (target, range) in chosen {
+            let Some(spots) = self.spots_mut(target) else {
+                return Err(MaskError::Sealed { field: "data" });
+            };
             let kind = if range.len() < WHOLE_BYTES_MIN {
                 EntryKind::Piece
             } else {
                 EntryKind::Value
             };
-            self.spots_mut(target).push(Spot {
+            spots.push(Spot {
                 range,
                 entity: entity.to_owned(),
                 style,
@@ -275,19 +286,31 @@ impl Gather<'_> {
         match target {
             Target::Slot(slot) => &self.slots[slot].spots,
             Target::Json(json) => &self.jsons[json].spots,
+            Target::Opaque(_) => &[],
         }
     }
 
-    fn spots_mut(&mut self, target: Target) -> &mut Vec<Spot> {
+    /// `None` where nothing can be replaced.
+    fn spots_mut(&mut self, target: Target) -> Option<&mut Vec<Spot>> {
         match target {
-            Target::Slot(slot) => &mut self.slots[slot].spots,
-            Target::Json(json) => &mut self.jsons[json].spots,
+            Target::Slot(slot) => Some(&mut self.slots[slot].spots),
+            Target::Json(json) => Some(&mut self.jsons[json].spots),
+            Target::Opaque(_) => None,
         }
+    }
+
+    fn is_decoded(&self, target: Target) -> bool {
+        matches!(target, Target::Slot(slot) if self.slots[slot].kind == Kind::Decoded)
     }
 
     fn fit(&self, target: Target, range: &Range<usize>) -> Option<Range<usize>> {
         match target {
+            Target::Slot(slot) if self.is_decoded(target) => {
+                let bytes = self.slots[slot].text.len();
+                (bytes > 0).then_some(0..bytes)
+            }
             Target::Slot(slot) => within(&self.slots[slot].text, range),
+            Target::Opaque(bytes) => (range.end <= bytes).then(|| range.clone()),
             Target::Json(json) => (range.start < range.end && range.end <= self.jsons[json].bytes)
                 .then(|| range.clone()),
         }

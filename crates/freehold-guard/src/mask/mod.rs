@@ -284,7 +284,7 @@ fn stand_in(slot: &Slot, spot: &Spot, is_alone: bool, vault: &Vault) -> Result<S
     let bare_only = match slot.kind {
         Kind::Identifier => true,
         Kind::Bare => is_alone,
-        Kind::Free | Kind::Number | Kind::Whole | Kind::Sealed(_) => false,
+        Kind::Free | Kind::Number | Kind::Whole | Kind::Decoded | Kind::Sealed(_) => false,
     };
     if spot.style == MaskStyle::Redact {
         let name = label(&spot.entity);
@@ -320,4 +320,6 @@ impl Visit for Write {
     }
 
     fn json_text(&mut self, _: &str, _: &str, _: Option<&[Token]>) {}
+
+    fn opaque(&mut self, _: &str, _: usize) {}
 }

@@ -1,6 +1,11 @@
 //! Visits every string, key and long number of a request, in an order that does not change as the
 //! conversation grows: what stands outside the messages first, then message by message.
 
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use freehold_types::request::{MediaSource, Prompt, ResponseFormat, Tool, ToolChoice};
 use freehold_types::{Extra, Message, Part, Request};
 use serde_json::{Number, Value};
@@ -20,6 +25,8 @@ pub(super) enum Kind {
     Number,
     /// A JSON string that cannot be decoded: replaced whole.
     Whole,
+    /// What base64 holds: places in the encoded text mean nothing here.
+    Decoded,
     /// Signed or encrypted by a vendor: cannot be changed.
     Sealed(&'static str),
 }
@@ -32,6 +39,9 @@ pub(super) trait Visit {
     /// A JSON text at a path, before its tokens are visited one by one. `tokens` is `None` when it is
     /// not valid JSON: then the text is visited as a whole, after this.
     fn json_text(&mut self, path: &str, text: &str, tokens: Option<&[Token]>);
+
+    /// So many bytes at a path that cannot be read, such as a picture.
+    fn opaque(&mut self, path: &str, bytes: usize);
 }
 
 /// Visits all of a request.
@@ -170,27 +180,40 @@ impl Walk<'_> {
             MediaSource::Url(url) => walk.url(url),
             MediaSource::Base64 { media_type, data } => {
                 walk.field("media_type", |walk| walk.text(Kind::Free, media_type));
-                if !is_base64(data) {
-                    walk.field("data", |walk| walk.text(Kind::Free, data));
-                }
+                walk.field("data", |walk| walk.base64(Kind::Free, data));
             }
             MediaSource::FileId(id) => walk.text(Kind::Identifier, id),
             MediaSource::Text(text) => walk.text(Kind::Free, text),
         });
     }
 
-    /// What is encoded cannot be read; what only pretends to be encoded is text.
+    /// The head and the body of a `data:` address are strings of their own.
     fn url(&mut self, url: &mut String) {
-        let is_data = url
-            .strip_prefix("data:")
-            .and_then(|rest| rest.split_once(','))
-            .is_some_and(|(head, data)| head.ends_with(";base64") && is_base64(data));
-        if is_data {
-            let body = url.split_off(url.find(',').unwrap_or(url.len()));
-            self.text(Kind::Bare, url);
-            url.push_str(&body);
-        } else {
-            self.text(Kind::Bare, url);
+        const SCHEME: &str = "data:";
+        let comma = url.find(',').filter(|_| url.starts_with(SCHEME));
+        let Some(comma) = comma else {
+            return self.text(Kind::Bare, url);
+        };
+        let mut body = url.split_off(comma + 1);
+        let mut head = url[SCHEME.len()..comma].to_owned();
+        self.text(Kind::Bare, &mut head);
+        self.base64(Kind::Bare, &mut body);
+        *url = format!("{SCHEME}{head},{body}");
+    }
+
+    /// Text that is encoded is decoded, masked and encoded again; what only pretends to be encoded is
+    /// text as it stands.
+    fn base64(&mut self, kind: Kind, data: &mut String) {
+        if !is_base64(data) {
+            return self.text(kind, data);
+        }
+        let Some(mut text) = decoded(data) else {
+            return self.visit.opaque(&self.path, data.len());
+        };
+        let before = text.clone();
+        self.text(Kind::Decoded, &mut text);
+        if text != before {
+            *data = ENCODED.encode(text);
         }
     }
 
@@ -346,6 +369,29 @@ fn is_base64(data: &str) -> bool {
     data.bytes().all(|byte| {
         byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'\r' | b'\n')
     })
+}
+
+/// Base64 with or without its padding.
+const ENCODED: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+/// Looked at first, so that pictures are not decoded in full. A multiple of four.
+const SAMPLE_BYTES: usize = 1_024;
+
+/// The text in base64; `None` when it is something else.
+fn decoded(data: &str) -> Option<String> {
+    let mut data = Cow::Borrowed(data);
+    if data.contains(['\r', '\n']) {
+        data = Cow::Owned(data.replace(['\r', '\n'], ""));
+    }
+    let sample = &data[..data.len().min(SAMPLE_BYTES)];
+    let sample = ENCODED.decode(sample).ok()?;
+    // The sample may end within a character.
+    if std::str::from_utf8(&sample).is_err_and(|wrong| wrong.error_len().is_some()) {
+        return None;
+    }
+    String::from_utf8(ENCODED.decode(data.as_bytes()).ok()?).ok()
 }
 
 /// A replaced number stays one when it still is one, digit for digit.

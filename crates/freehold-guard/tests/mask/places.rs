@@ -1,5 +1,7 @@
 //! Every place of a request where a value may stand.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use freehold_guard::settings::Opaque;
 use freehold_guard::{
     Finding, Guard, Hit, MaskError, MaskRules, MaskStyle, Scan, Settings, TextScan, mask,
@@ -162,6 +164,75 @@ fn every_place_that_the_guard_names_is_found() {
             None
         );
     }
+}
+
+fn file(source: MediaSource) -> Request {
+    let mut asked = request();
+    asked.messages = vec![Message {
+        role: Role::User,
+        name: None,
+        extra: Extra::new(),
+        parts: vec![Part::File {
+            source,
+            name: None,
+            extra: Extra::new(),
+        }],
+    }];
+    asked
+}
+
+#[test]
+fn text_in_base64_is_masked_within() {
+    let settings = Settings {
+        opaque: Opaque::Allowed,
+        ..Settings::default()
+    };
+    let guard = Guard::new(&settings).unwrap();
+    let look = |text: &str| guard.scan_text(text);
+    let blind = |_: &str| TextScan::default();
+    let data = STANDARD.encode(format!("Pay with {CARD}, it is café money."));
+    let base64 = |data: String| MediaSource::Base64 {
+        media_type: "text/plain".into(),
+        data,
+    };
+    let url = |data: String| MediaSource::Url(format!("data:text/plain;base64,{data}"));
+    let rules = all(MaskStyle::Redact);
+    for make in [&base64 as &dyn Fn(String) -> MediaSource, &url] {
+        let asked = file(make(data.clone()));
+        let scan = guard.scan(&asked);
+        assert_eq!(scan.counts().get("payment_card"), Some(&1), "{scan:?}");
+        let one = mask(&asked, &scan, &look, &rules, &mut vault())
+            .unwrap()
+            .request;
+        let left = STANDARD.encode("Pay with [REDACTED:payment_card], it is café money.");
+        assert_eq!(one, file(make(left)));
+        // Without a detector the place within is unknown, and all of it goes.
+        let all_of_it = mask(&asked, &scan, &blind, &rules, &mut vault())
+            .unwrap()
+            .request;
+        assert_eq!(
+            all_of_it,
+            file(make(STANDARD.encode("[REDACTED:payment_card]")))
+        );
+    }
+    // A picture cannot be masked, and stays as it is when nothing was seen in it.
+    let asked = file(base64(
+        STANDARD.encode([0xff, 0xd8, 0xff, 0xe0, 0x00, 0x10]),
+    ));
+    let same = mask(&asked, &Scan::default(), &look, &rules, &mut vault())
+        .unwrap()
+        .request;
+    assert_eq!(same, asked);
+    let scan = Scan {
+        findings: vec![finding(
+            "api_key",
+            "messages[0].content[0].source.data",
+            1..4,
+        )],
+        incomplete: None,
+    };
+    let refused = mask(&asked, &scan, &look, &rules, &mut vault());
+    assert_eq!(refused, Err(MaskError::Sealed { field: "data" }));
 }
 
 #[test]
