@@ -36,23 +36,26 @@ pub(super) fn marked(text: &str, context: &Context, found: &mut dyn FnMut(Hit)) 
     let mut done = Done::default();
     for (index, mark) in context.marks.iter().enumerate() {
         let topics = mark.topics;
-        if topics.has(Topic::Month) && mark.start >= done.date {
-            if let Some(hit) = date::around_month(bytes, mark, context) {
-                done.date = hit.range.end;
-                found(hit);
-            }
+        if topics.has(Topic::Month)
+            && mark.start >= done.date
+            && let Some(hit) = date::around_month(bytes, mark, context)
+        {
+            done.date = hit.range.end;
+            found(hit);
         }
-        if topics.meets(AGES) && mark.start >= done.age {
-            if let Some(hit) = age::age(text, mark) {
-                done.age = hit.range.end;
-                found(hit);
-            }
+        if topics.meets(AGES)
+            && mark.start >= done.age
+            && let Some(hit) = age::age(text, mark)
+        {
+            done.age = hit.range.end;
+            found(hit);
         }
-        if topics.meets(STREETS) && mark.start >= done.street {
-            if let Some(hit) = street::street(text, index, context) {
-                done.street = hit.range.end;
-                found(hit);
-            }
+        if topics.meets(STREETS)
+            && mark.start >= done.street
+            && let Some(hit) = street::street(text, index, context)
+        {
+            done.street = hit.range.end;
+            found(hit);
         }
     }
 }

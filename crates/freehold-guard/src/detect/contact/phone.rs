@@ -2,7 +2,9 @@
 //! country, others next to a word.
 
 use crate::detect::Hit;
-use crate::detect::identifiers::context::{Topic, Topics};
+use crate::detect::identifiers::checksum::value;
+use crate::detect::identifiers::context::{Context, Topic, Topics};
+use crate::detect::identifiers::number::is_in_series;
 
 /// Most digits of a number (E.164, 6.1), and of one written with a trunk prefix.
 const DIGITS_MAX: usize = 16;
@@ -25,13 +27,26 @@ struct Written {
     extension: bool,
 }
 
+/// How far before a number in one piece, which could be any, its word may stand.
+const NAME_WITHIN_BYTES: usize = 40;
+/// How far behind it.
+const BEHIND_BYTES: usize = 8;
+
 /// The telephone number whose first digit stands at a place.
-pub(crate) fn phone(bytes: &[u8], first: usize, around: Topics) -> Option<Hit> {
+pub(crate) fn phone(text: &str, first: usize, around: Topics, context: &Context) -> Option<Hit> {
+    let bytes = text.as_bytes();
     let written = read(bytes, first)?;
-    if !is_whole(bytes, &written) {
+    if !is_whole(bytes, &written)
+        || !written.plus && is_in_series(bytes, written.start, written.end)
+    {
         return None;
     }
-    let named = around.has(Topic::Phone);
+    let announced = || {
+        let behind = context.within(written.end..written.end + BEHIND_BYTES);
+        context.announces(text, Topic::Phone, written.start, NAME_WITHIN_BYTES)
+            || behind.iter().any(|mark| mark.topics.has(Topic::Phone))
+    };
+    let named = around.has(Topic::Phone) && (written.group_count > 1 || announced());
     let other = around.has(Topic::Other) && !named;
     let confidence = if written.plus {
         match is_international(written.digits()) {
@@ -198,7 +213,8 @@ fn is_whole(bytes: &[u8], written: &Written) -> bool {
     let digit = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_digit());
     let begins = match before {
         Some(byte) if byte.is_ascii_alphanumeric() => false,
-        Some(b'-' | b'.' | b'/' | b',') => !digit(earlier),
+        Some(b'-') => written.plus,
+        Some(b'.' | b'/' | b',') => !digit(earlier),
         Some(b'$' | b'#' | b'_' | b'=' | b'%') => written.plus || written.parenthesis,
         _ => true,
     };
@@ -290,7 +306,10 @@ fn is_national(written: &Written) -> bool {
             && digits[1] != 0
             && shaped
             && (9..=12).contains(&written.count)
-            && written.separators != 4;
+            && written.separators != 4
+            // An American post code; code points.
+            && groups != [5, 4]
+            && groups != [4, 4, 4];
     }
     let spaced = written.separators == 1;
     match groups {
@@ -302,8 +321,6 @@ fn is_national(written: &Written) -> bool {
         [5, 5] => matches!(digits[0], 6..=9) && written.separators & 0b11 != 0,
         // Korea: 10-1234-5678 without its prefix; Brazil: 11 91234-5678.
         [2, 4, 4] | [2, 5, 4] => written.separators & 0b10 != 0,
-        // Denmark, Norway, France without prefix: 12 34 56 78.
-        [2, 2, 2, 2] => matches!(digits[0], 2..=9) && spaced && false_thousands(digits),
         _ => false,
     }
 }
@@ -320,7 +337,10 @@ fn is_plausible(written: &Written) -> bool {
         .digits()
         .iter()
         .any(|digit| *digit != written.digits[0]);
+    // `1999-2001`, `CVE-2023-29007`.
+    let year = |place: usize| (1_900..=2_100).contains(&value(&written.digits[place..place + 4]));
+    let years = groups == [4, 4] && year(0) && year(4);
     let dotted = written.separators & 4 != 0 && written.group_count == 2;
     let least = if written.group_count > 1 { 6 } else { 7 };
-    varied && !dotted && (least..=13).contains(&written.count) && groups.len() <= 6
+    varied && !dotted && !years && (least..=13).contains(&written.count) && groups.len() <= 6
 }

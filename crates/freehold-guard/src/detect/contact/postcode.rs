@@ -1,16 +1,20 @@
 //! Postal codes.
 
 use crate::detect::Hit;
-use crate::detect::identifiers::context::{Topic, Topics};
+use crate::detect::identifiers::context::{Context, Topic};
 use crate::detect::identifiers::number::stands_alone;
 
 /// States and territories of the US (USPS, Publication 28, appendix B).
 const STATES: &[u8] = b"ALAKAZARCACOCTDEFLGAHIIDILINIAKSKYLAMEMDMAMIMNMSMOMTNENVNHNJNMNYNCNDOHOKORPARISCSDTNTXUTVTVAWAWVWIWYDCPRGUVIAAAEAP";
 
+/// How far before a postal code its name may stand.
+const NAME_WITHIN_BYTES: usize = 16;
+
 /// A postal code that begins at a place: British and Canadian ones by their shape, American ones
 /// behind a state, all others next to their name.
-pub(crate) fn postcode(bytes: &[u8], start: usize, around: Topics) -> Option<Hit> {
-    let named = around.has(Topic::Postcode);
+pub(crate) fn postcode(text: &str, start: usize, context: &Context) -> Option<Hit> {
+    let bytes = text.as_bytes();
+    let named = context.announces(text, Topic::Postcode, start, NAME_WITHIN_BYTES);
     let hit = |end: usize, confidence| {
         stands_alone(bytes, start, end).then(|| Hit::new("postal_code", start..end, confidence))
     };
@@ -41,15 +45,13 @@ fn american(bytes: &[u8], start: usize) -> Option<usize> {
 }
 
 fn behind_state(bytes: &[u8], start: usize) -> bool {
-    let Some([before, first, second, gap]) =
-        start.checked_sub(4).and_then(|from| bytes.get(from..start))
-    else {
+    let gap = bytes[..start].iter().rev().take(4);
+    let gap = gap.take_while(|byte| matches!(byte, b' ' | b',')).count();
+    let Some(from) = start.checked_sub(gap + 3).filter(|_| gap > 0) else {
         return false;
     };
-    let state = [*first, *second];
-    matches!(before, b' ' | b',' | b'\n')
-        && matches!(gap, b' ' | b',')
-        && STATES.chunks_exact(2).any(|known| known == state)
+    let state = &bytes[from + 1..from + 3];
+    matches!(bytes[from], b' ' | b',' | b'\n') && STATES.chunks_exact(2).any(|known| known == state)
 }
 
 /// `SW1A 1AA`: one or two letters, one or two digits (or a digit and a letter), a gap, a digit and

@@ -372,6 +372,22 @@ impl Context {
         self.marks[..split].last()
     }
 
+    /// True when a word of a topic stands shortly before a place, on the same line and with no digit
+    /// in between.
+    pub(crate) fn announces(&self, text: &str, topic: Topic, start: usize, within: usize) -> bool {
+        let from = start.saturating_sub(within);
+        let split = self.first_at(start);
+        let marks = self.marks[..split].iter().rev();
+        let mark = marks
+            .take_while(|mark| mark.end >= from)
+            .find(|mark| mark.topics.has(topic));
+        mark.is_some_and(|mark| {
+            let gap = text.as_bytes().get(mark.end..start).unwrap_or_default();
+            !gap.iter()
+                .any(|byte| byte.is_ascii_digit() || *byte == b'\n')
+        })
+    }
+
     /// The words that begin within a range.
     pub(crate) fn within(&self, range: Range<usize>) -> &[Mark] {
         &self.marks[self.first_at(range.start)..self.first_at(range.end)]
@@ -447,7 +463,7 @@ fn begins(before: u8, byte: u8) -> bool {
     if byte.is_ascii_alphanumeric() {
         !before.is_ascii_alphanumeric()
             || before.is_ascii_lowercase() && byte.is_ascii_uppercase()
-            || before.is_ascii_digit() && byte.is_ascii_alphabetic()
+            || before.is_ascii_digit() && byte.is_ascii_lowercase()
     } else {
         byte >= 0xc0
     }

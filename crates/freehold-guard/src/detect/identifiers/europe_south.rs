@@ -26,7 +26,8 @@ pub(super) const REGION: Region = Region {
             &[Topic::ItCf],
             codice_fiscale,
         )
-        .alone(),
+        .alone()
+        .spaced(),
         code("cy_tin", "99999999A", &[Topic::CyTin], cyprus),
         code("mt_id_card", "9999999A", &[Topic::MtId], |code| {
             b"MGAPLHBZ".contains(&code[7])

@@ -41,8 +41,11 @@ pub(super) const REGION: Region = Region {
             &[Topic::DeSocial],
             de_social,
         )
-        .alone(),
-        code("fr_nir", "999999A99999999", &[Topic::FrNir], nir_of_corsica).alone(),
+        .alone()
+        .spaced(),
+        code("fr_nir", "999999A99999999", &[Topic::FrNir], nir_of_corsica)
+            .alone()
+            .spaced(),
     ],
 };
 

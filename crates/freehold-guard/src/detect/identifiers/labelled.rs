@@ -97,7 +97,10 @@ fn announces(text: &str, mark: &Mark, start: usize) -> bool {
         || gap.contains('\n')
             && !gap.trim().is_empty()
             && !gap.trim_matches([' ', ':']).starts_with('\n');
+    // `self._policy.rfc2965`: a path, no announcement.
+    let parted = gap.contains([' ', ':', '=', '#', '"', '\n', '\t', '|', '>']);
     gap.len() <= GAP_BYTES
+        && parted
         && !ends_sentence
         && gap
             .split(|char: char| !char.is_alphabetic())

@@ -133,6 +133,7 @@ impl<'a> Scanner<'a> {
         let doubtful = !named && around.has(Topic::Other);
         cards::card(self.bytes, start)
             .filter(|hit| hit.range.len() > 13 || !doubtful)
+            .filter(|hit| named || !number::is_in_series(self.bytes, start, hit.range.end))
             .or_else(|| {
                 named
                     .then(|| cards::named_card(self.bytes, start))
@@ -149,8 +150,10 @@ impl<'a> Scanner<'a> {
             .and_then(|number| contact::date::numeric(self.bytes, number, &self.context))
             .or_else(|| contact::network::address(self.text, start, around))
             .or_else(|| labelled::labelled(self.text, start, &self.context))
-            .or_else(|| contact::postcode(self.bytes, start, around))
-            .or_else(|| number.and_then(|_| contact::phone::phone(self.bytes, start, around)))
+            .or_else(|| contact::postcode(self.text, start, &self.context))
+            .or_else(|| {
+                number.and_then(|_| contact::phone::phone(self.text, start, around, &self.context))
+            })
     }
 
     /// Letters alone begin an identifier only when digits follow: `QQ 12 34 56 C`, `IT 123...`.
@@ -185,7 +188,9 @@ impl<'a> Scanner<'a> {
                 let Some(confidence) = rule.confidence(&prefix, around) else {
                     continue;
                 };
-                if stands_alone(self.bytes, start, prefix.end) {
+                let series =
+                    confidence < 0.9 && number::is_in_series(self.bytes, start, prefix.end);
+                if !series && stands_alone(self.bytes, start, prefix.end) {
                     return Some(Hit::new(rule.entity, start..prefix.end, confidence));
                 }
             }
@@ -211,8 +216,8 @@ impl<'a> Scanner<'a> {
                 let Some(confidence) = shaped.rule.confidence(upper, around) else {
                     continue;
                 };
-                let as_printed = !self.bytes[start..end].iter().any(u8::is_ascii_lowercase);
-                let trusted = as_printed || confidence > 0.85 || shaped.rule.shape.len() >= 15;
+                let written = &self.bytes[start..end];
+                let trusted = confidence > 0.85 || shaped.rule.is_printed(written);
                 if trusted && stands_alone(self.bytes, start, end) {
                     return Some(Hit::new(shaped.rule.entity, start..end, confidence));
                 }

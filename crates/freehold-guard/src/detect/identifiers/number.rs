@@ -148,5 +148,54 @@ fn is_glued(mut neighbours: impl Iterator<Item = u8>) -> bool {
     }
 }
 
+/// True when a number stands in a row of its like, as in tables, dumps and lists of code points: two
+/// neighbours written as its groups are, or one as long as the whole.
+pub(crate) fn is_in_series(bytes: &[u8], start: usize, end: usize) -> bool {
+    let number = &bytes[start..end];
+    let digits = number.iter().skip_while(|byte| !byte.is_ascii_digit());
+    let group = digits.take_while(|byte| byte.is_ascii_digit()).count();
+    let alike = |length: usize| match length {
+        0 => false,
+        LONG_DIGITS.. => length + 2 >= number.len(),
+        _ => length == group && length < number.len(),
+    };
+    let before = neighbours(bytes[..start].iter().rev().copied());
+    let after = neighbours(bytes[end..].iter().copied());
+    let like = before
+        .into_iter()
+        .chain(after)
+        .filter(|length| alike(*length))
+        .count();
+    like >= 2 || like == 1 && (group >= LONG_DIGITS || group == 2)
+}
+
+/// Digits of numbers that are no groups of others.
+const LONG_DIGITS: usize = 15;
+
+/// Lengths of the two hexadecimal words next to a number, nearest first; zero for other words.
+fn neighbours(mut bytes: impl Iterator<Item = u8>) -> [usize; 2] {
+    const GAP_BYTES: usize = 12;
+    let mut lengths = [0; 2];
+    let mut next = bytes.next();
+    for length in &mut lengths {
+        let mut gap = 0;
+        while next.is_some_and(|byte| byte.is_ascii_whitespace() || byte == b',') && gap < GAP_BYTES
+        {
+            next = bytes.next();
+            gap += 1;
+        }
+        while next.is_some_and(|byte| byte.is_ascii_hexdigit()) && *length <= DIGITS_MAX {
+            next = bytes.next();
+            *length += 1;
+        }
+        let ends = next.is_none_or(|byte| byte.is_ascii_whitespace() || byte == b',');
+        if gap == 0 || !ends {
+            *length = 0;
+            break;
+        }
+    }
+    lengths
+}
+
 /// How much of a word joined to a number is looked at.
 const JOINED_WORD_BYTES: usize = 16;

@@ -33,6 +33,8 @@ pub(super) struct CodeRule {
     pub(super) topics: Topics,
     /// True when the code is believed without a word.
     pub(super) alone: bool,
+    /// True when it is usually written in groups.
+    pub(super) spaced: bool,
     /// Takes capitals and digits, as many as the shape has.
     pub(super) valid: fn(&[u8]) -> bool,
 }
@@ -98,11 +100,27 @@ pub(super) const fn code(
         shape,
         topics: Topics::of(topics),
         alone: false,
+        spaced: false,
         valid,
     }
 }
 
 impl CodeRule {
+    pub(super) const fn spaced(mut self) -> Self {
+        self.spaced = true;
+        self
+    }
+
+    /// True when a code is written as it is printed: in capitals (long ones tell by themselves), with
+    /// hyphens or, where that is usual, spaces between groups.
+    pub(super) fn is_printed(&self, written: &[u8]) -> bool {
+        const LONG: usize = 15;
+        let has = |wanted: u8| written.contains(&wanted);
+        let capital = !written.iter().any(u8::is_ascii_lowercase);
+        let separated = has(b'.') || has(b'/') || has(b' ') && (!self.spaced || has(b'-'));
+        (capital || self.shape.len() >= LONG && written.len() == self.shape.len()) && !separated
+    }
+
     pub(super) const fn alone(mut self) -> Self {
         self.alone = true;
         self

@@ -10,7 +10,9 @@ pub(super) const REGION: Region = Region {
         number("uk_utr", 10, &[Topic::UkUtr], utr),
     ],
     codes: &[
-        code("uk_nino", "AA999999A", &[Topic::UkNino], nino).alone(),
+        code("uk_nino", "AA999999A", &[Topic::UkNino], nino)
+            .alone()
+            .spaced(),
         code("ie_pps", "9999999A", &[Topic::IePps], pps),
         code("ie_pps", "9999999AA", &[Topic::IePps], pps),
     ],

@@ -37,7 +37,7 @@ pub(super) const WORDS: &[(Topic, &str)] = &[
          calling|call us|reach me|reach you|text me|whatsapp|fax|contact number|hotline|contact|contact me|dial|ring me|telefon*|\
          handy|handynummer|mobil*|rufnummer|anrufen|telefax|téléphone|telephone|portable|appeler|appelez|teléfono|telefono|móvil|\
          movil|celular|cellulare|numero di telefono|telefone|telemovel|telemóvel|telefoon*|gsm|tlf|tlf.|puhelin|\
-         puh|komórka|telefón|телефон|тел|τηλέφωνο|電話|携帯|전화|휴대폰|电话|手机|desk|helpline|sms|text|txt|wa|answering|not answering|ringing|voicemail|landline|callback|viber|registered mobile|registered number|phone:|phone no|ph|ph no|mob",
+         puh|komórka|telefón|телефон|тел|τηλέφωνο|電話|携帯|전화|휴대폰|电话|手机|desk|helpline|sms|text|txt|wa|answering|not answering|ringing|voicemail|landline|callback|viber|registered mobile|registered number|phone:|my number|your number|his number|her number|number to reach|phone no|ph|ph no|mob",
     ),
     (
         Topic::UsSsn,

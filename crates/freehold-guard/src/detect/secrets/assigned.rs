@@ -394,7 +394,15 @@ fn mixture(value: &str) -> Mixture {
 }
 
 /// Words that follow `password:` without being one.
-const NO_PASSWORDS: [&str; 42] = [
+const NO_PASSWORDS: &[&str] = &[
+    "u8",
+    "u16",
+    "u32",
+    "u64",
+    "i32",
+    "i64",
+    "usize",
+    "__u32",
     "string",
     "str",
     "text",
@@ -453,6 +461,10 @@ fn password(written: &str, value: &Value) -> Option<f32> {
     if !length < 4 || word || mixture.distinct < 3 || written.contains(' ') && !value.quoted {
         return None;
     }
+    // Paths (`PWD=/home`), pointers and references.
+    if written.starts_with(['/', '*', '&', '~']) {
+        return None;
+    }
     // Sentences in quotation marks are labels and messages.
     if written.split(' ').count() > 5 || written.contains(": ") || written.ends_with('.') {
         return None;
@@ -485,6 +497,9 @@ fn username(written: &str, value: &Value) -> Option<f32> {
             byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'@' | b'+')
         });
     let mixture = mixture(written);
+    if mixture.lower == 0 && mixture.upper > 0 {
+        return None;
+    }
     let told = mixture.digits > 0 && mixture.digits < length
         || written.contains(['_', '@'])
         || written.contains('.') && !value.quoted;
@@ -553,7 +568,19 @@ fn is_worded(written: &str) -> bool {
             others += 1;
         }
     }
-    others == 0 && words > 1 || written.contains("://") || written.starts_with('/')
+    // `X509CertificateTemplate`: most letters stand in runs of small ones.
+    let letters = written.bytes().filter(u8::is_ascii_alphabetic).count();
+    let runs = written.split(|char: char| !char.is_ascii_lowercase());
+    let in_runs: usize = runs.map(str::len).filter(|length| *length >= 3).sum();
+    let camel = in_runs * 10 > letters * 7;
+    let typed = ["i32", "u32", "i64", "u64", "usize"]
+        .iter()
+        .any(|name| written.ends_with(name));
+    camel
+        || typed
+        || others == 0 && words > 1
+        || written.contains("://")
+        || written.starts_with('/')
 }
 
 /// The token behind `Bearer `. A JWT is found as one already.
