@@ -394,6 +394,42 @@ fn a_value_split_over_two_strings_is_masked_in_both() {
 }
 
 #[test]
+fn what_the_guard_joins_or_unfolds_is_masked() {
+    let guard = Guard::new(&Settings::default()).unwrap();
+    let look = |text: &str| guard.scan_text(text);
+    for pieces in [
+        // Over two parts, with invisible letters, in wide digits, encoded.
+        ["my card: 4111 1111", "1111 1111 thanks"],
+        ["card 4111\u{200b}1111\u{200b}1111\u{200b}1111", "thanks"],
+        ["card ４１１１ １１１１ １１１１ １１１１", "thanks"],
+        ["card NDExMSAxMTExIDExMTEgMTExMQ==", "thanks"],
+    ] {
+        let mut asked = ask(pieces[0]);
+        asked.messages[0].parts.push(Part::text(pieces[1]));
+        let scan = guard.scan(&asked);
+        assert!(scan.counts().contains_key("payment_card"), "{scan:?}");
+        let rules = MaskRules::new().with("payment_card", MaskStyle::Pseudonym);
+        let mut vault = vault();
+        let masked = mask(&asked, &scan, &look, &rules, &mut vault)
+            .unwrap()
+            .request;
+        assert_eq!(
+            guard.scan(&masked).counts().get("payment_card"),
+            None,
+            "{masked:?}"
+        );
+        let restorer = vault.restorer();
+        for (part, piece) in masked.messages[0].parts.iter().zip(pieces) {
+            let Part::Text { text, .. } = part else {
+                panic!("{part:?}");
+            };
+            assert_eq!(text.contains("<PAYMENT_CARD_"), piece != "thanks", "{text}");
+            assert_eq!(restorer.restore(text), piece);
+        }
+    }
+}
+
+#[test]
 fn a_key_that_is_not_told_is_found() {
     let mut asked = ask("hello");
     asked.metadata = extra(json!({"a": {"secret key": "the very value"}, "b": "the very value"}));
