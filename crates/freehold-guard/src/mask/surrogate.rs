@@ -5,8 +5,8 @@
 //! American plan; Ofcom's numbers for drama for `+44`. Cards: the payment providers' test prefixes, valid by Luhn.
 //! US social security numbers: 987-65-4320 to 987-65-4329, never issued. Names: a list.
 
+use core::net::IpAddr;
 use std::collections::HashSet;
-use std::net::IpAddr;
 
 use sha2::{Digest, Sha256};
 
