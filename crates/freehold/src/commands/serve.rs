@@ -82,6 +82,8 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     writeln!(std::io::stdout().lock(), "{}", notice.render())?;
 
     let (stop, stopped) = watch::channel(false);
+    let cut = Arc::clone(&pipeline);
+    let clients = clients.with_cut(move || cut.cut());
     let clients = tokio::spawn(clients.run(
         freehold_http::router(gateway.clone()),
         until(stopped.clone()),
@@ -107,6 +109,9 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     stop.send_replace(true);
     let cut = clients.await.context("the listener died")?;
     admin.iter().for_each(JoinHandle::abort);
+    // Requests whose clients have gone may still be at it.
+    pipeline.cut();
+    pipeline.idle().await;
     finish(cut, &mut reloader.engines, &ledger).await;
     Ok(())
 }
