@@ -15,6 +15,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
 use crate::framing::{FirstFault, Followed};
@@ -43,11 +44,15 @@ pub struct ServeError {
     pub reason: std::io::Error,
 }
 
+/// How long answers that were told to end may take to do so.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// An open listener.
 pub struct Server {
     listener: TcpListener,
     settings: ServerSettings,
     tls: Option<Tls>,
+    cut: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Server {
@@ -64,7 +69,16 @@ impl Server {
             listener,
             settings,
             tls: None,
+            cut: None,
         })
+    }
+
+    /// Called when the drain is over and answers are still under way: whoever makes them should
+    /// end them. They get a moment for it before their connections are closed.
+    #[must_use]
+    pub fn with_cut(mut self, cut: impl FnOnce() + Send + 'static) -> Self {
+        self.cut = Some(Box::new(cut));
+        self
     }
 
     /// Speaks TLS from the first byte on.
@@ -83,6 +97,7 @@ impl Server {
     /// they outlasted the drain.
     pub async fn run(self, router: Router, stop: impl Future<Output = ()>) -> usize {
         let places = Arc::new(Semaphore::new(self.settings.connections_max));
+        let over = CancellationToken::new();
         let graceful = GracefulShutdown::new();
         let door = Door {
             builder: builder(self.settings.header_timeout),
@@ -97,19 +112,28 @@ impl Server {
                 () = &mut stop => break,
                 (stream, place) = accept(&self.listener, &places) => {
                     let (door, watcher) = (Arc::clone(&door), graceful.watcher());
+                    let over = over.clone();
                     tokio::spawn(async move {
-                        door.serve(stream, watcher).await;
+                        over.run_until_cancelled(door.serve(stream, watcher)).await;
                         drop(place);
                     });
                 }
             }
         }
         drop(self.listener);
-        let open = graceful.count();
-        match tokio::time::timeout(self.settings.drain, graceful.shutdown()).await {
-            Ok(()) => 0,
-            Err(_) => open,
+        let shut_down = graceful.shutdown();
+        tokio::pin!(shut_down);
+        if let Ok(()) = tokio::time::timeout(self.settings.drain, &mut shut_down).await {
+            return 0;
         }
+        let open = self.settings.connections_max - places.available_permits();
+        if let Some(cut) = self.cut {
+            cut();
+            // Whoever does not take even the error loses its connection.
+            let _ = tokio::time::timeout(LAST_WORDS, shut_down).await;
+        }
+        over.cancel();
+        open
     }
 }
 

@@ -9,7 +9,7 @@ use freehold_types::{Deployment, Error, ErrorKind, NanoUsd, OutcomeStatus, Reque
 use tokio::sync::{mpsc, oneshot};
 
 use crate::attempts::{Persistence, Scene};
-use crate::deliver::{CHUNKS_WAITING_MAX, client_left, collect, relay};
+use crate::deliver::{CHUNKS_WAITING_MAX, CLIENT_STALL, client_left, collect, relay};
 use crate::draft::{Draft, Ending, status_of};
 use crate::live::Live;
 use crate::log::{AttemptLog, Settled, stopped, usage_of_unanswered};
@@ -18,6 +18,8 @@ use crate::snapshot::Snapshot;
 
 /// The HTTP status of an answer that has begun, however it ends.
 const OK: u16 = 200;
+/// How long a client may have to wait for its answer's end because tokens are being counted.
+const COUNTING_MAX: Duration = Duration::from_secs(1);
 
 /// What does not change while a request is on its way.
 #[derive(Clone, Copy)]
@@ -102,6 +104,7 @@ impl<'a> Course<'a> {
     /// Ends the request with an error, wherever it is.
     pub(crate) async fn fail(&mut self, error: Error) {
         let deployment = self.live.as_ref().map(|live| Arc::clone(&live.deployment));
+        self.count().await;
         self.close_live(Some(&error));
         self.close_open(&error);
         let begun = matches!(self.client, Client::Reading(_));
@@ -122,7 +125,7 @@ impl<'a> Course<'a> {
                 let _ = client.send(Err(Failure { error, head }));
             }
             Client::Reading(chunks) => {
-                let _ = chunks.send(Err(error)).await;
+                let _ = chunks.send_timeout(Err(error), CLIENT_STALL).await;
             }
             Client::Served => {}
         }
@@ -146,10 +149,11 @@ impl<'a> Course<'a> {
         };
         match relayed {
             Ok(last) => {
+                self.count().await;
                 self.close_live(None);
                 self.finish(OutcomeStatus::Completed, OK, None);
                 self.client = Client::Served;
-                let _ = chunks.send(Ok(last)).await;
+                let _ = chunks.send_timeout(Ok(last), CLIENT_STALL).await;
             }
             Err(error) => self.fail(error).await,
         }
@@ -171,6 +175,7 @@ impl<'a> Course<'a> {
             Err(error) => return self.fail(error).await,
         };
         let deployment = Arc::clone(&live.deployment);
+        self.count().await;
         let cost = self.close_live(None);
         let head = Head {
             cost,
@@ -183,9 +188,18 @@ impl<'a> Course<'a> {
         }
     }
 
+    /// Counts what nobody reported.
+    async fn count(&mut self) {
+        if let Some(live) = &mut self.live {
+            let counting = live.tally.count(&live.deployment.model);
+            // Later, a guess has to do.
+            let _ = tokio::time::timeout(COUNTING_MAX, counting).await;
+        }
+    }
+
     /// Closes the attempt that answers; what it cost.
     fn close_live(&mut self, error: Option<&Error>) -> Option<NanoUsd> {
-        let mut live = self.live.take()?;
+        let live = self.live.take()?;
         let usage = live.tally.usage(self.ground.request);
         let ground = self.ground;
         if let Some(draft) = &mut self.draft {

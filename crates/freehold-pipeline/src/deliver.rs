@@ -13,7 +13,7 @@ use crate::log::stopped;
 /// Chunks that may wait for a slow client; beyond that the upstream is slowed down.
 pub(crate) const CHUNKS_WAITING_MAX: usize = 32;
 /// How long a client may take nothing before its answer is given up.
-const CLIENT_STALL: Duration = Duration::from_secs(300);
+pub(crate) const CLIENT_STALL: Duration = Duration::from_secs(300);
 
 /// The client's end of a streamed answer.
 pub type ChunkReceiver = mpsc::Receiver<Result<Chunk, Error>>;

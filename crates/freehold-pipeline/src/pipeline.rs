@@ -17,6 +17,8 @@ use freehold_types::{
 };
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::accounting::Accounting;
 use crate::attempts::{Persistence, first_answer};
@@ -104,6 +106,10 @@ pub struct Pipeline {
     pub(crate) accounting: Accounting,
     ledger: Arc<dyn Ledger>,
     draining: AtomicBool,
+    /// Requests under way, until their outcomes are recorded.
+    under_way: TaskTracker,
+    /// Ends them.
+    cut: CancellationToken,
 }
 
 impl Pipeline {
@@ -116,6 +122,8 @@ impl Pipeline {
             accounting,
             ledger,
             draining: AtomicBool::new(false),
+            under_way: TaskTracker::new(),
+            cut: CancellationToken::new(),
         }
     }
 
@@ -130,16 +138,25 @@ impl Pipeline {
         self.draining.store(true, Ordering::Release);
     }
 
+    /// Ends the requests under way: clients get an error, and the outcomes are recorded.
+    pub fn cut(&self) {
+        self.drain();
+        self.cut.cancel();
+    }
+
+    /// Resolves when a draining pipeline has recorded the outcome of every request.
+    pub async fn idle(&self) {
+        self.under_way.close();
+        self.under_way.wait().await;
+    }
+
     /// Whether requests are taken, and how many deployments there are for them.
     ///
     /// # Errors
     /// Why not.
     pub fn ready(&self) -> Result<usize, Error> {
         if self.draining.load(Ordering::Acquire) {
-            return Err(Error::new(
-                ErrorKind::Unavailable,
-                "the gateway is shutting down",
-            ));
+            return Err(shutting_down());
         }
         self.ledger.ready().map_err(|error| {
             Error::new(
@@ -168,7 +185,8 @@ impl Pipeline {
         status_of: StatusOf,
     ) -> Result<Answer, Failure> {
         let (client, answer) = oneshot::channel();
-        tokio::spawn(Arc::clone(self).drive(admission, status_of, Client::Waiting(client)));
+        let way = Arc::clone(self).drive(admission, status_of, Client::Waiting(client));
+        self.under_way.spawn(way);
         answer.await.unwrap_or_else(|_| {
             let error = Error::new(ErrorKind::Internal, "the request was lost in the gateway");
             Err(Failure {
@@ -213,9 +231,16 @@ impl Pipeline {
             status_of,
         };
         let mut course = Course::new(ground, draft, client);
-        let way = AssertUnwindSafe(self.travel(ground, &mut course, &account, claim));
-        if way.catch_unwind().await.is_err() {
-            course.fail(panicked()).await;
+        let ended = {
+            let way = AssertUnwindSafe(self.travel(ground, &mut course, &account, claim));
+            tokio::select! {
+                biased;
+                travelled = way.catch_unwind() => travelled.map_err(|_| panicked()),
+                () = self.cut.cancelled() => Err(shutting_down()),
+            }
+        };
+        if let Err(error) = ended {
+            course.fail(error).await;
         }
     }
 
@@ -379,6 +404,10 @@ impl Pipeline {
             tracing::error!(%error, id = %outcome.id, outcome = %lost, "an outcome could not be recorded");
         }
     }
+}
+
+fn shutting_down() -> Error {
+    Error::new(ErrorKind::Unavailable, "the gateway is shutting down")
 }
 
 /// What guard, policy and route decided.

@@ -4,19 +4,52 @@ use freehold_cost::tokens;
 use freehold_ports::Chunk;
 use freehold_types::{Delta, Event, PartKind, Request, Usage, UsageBasis};
 
-/// Text is counted and forgotten in pieces of this size, so that a long answer holds no memory.
-const PENDING_BYTES_MAX: usize = 16 * 1024;
+/// Longer text is counted by its shape and forgotten, so that a long answer holds no memory.
+const KEPT_BYTES_MAX: usize = 64 * 1024;
+/// Models (by the beginning of their names) whose tokenizer is o200k, which is at hand.
+const O200K_MODELS: [&str; 10] = [
+    "gpt-4o",
+    "gpt-4.1",
+    "gpt-4.5",
+    "gpt-5",
+    "gpt-6",
+    "gpt-oss",
+    "chatgpt-4o",
+    "o1",
+    "o3",
+    "o4",
+];
+
+/// Whether the tokens of a model's text can be counted here.
+pub(crate) fn has_known_tokenizer(model: &str) -> bool {
+    let name = model.rsplit('/').next().unwrap_or(model);
+    O200K_MODELS.iter().any(|start| name.starts_with(start))
+}
 
 /// What has been seen of one attempt's answer.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     reported: Option<Usage>,
-    pending_text: String,
-    counted_tokens: u64,
+    kept: Vec<Growing>,
+    kept_bytes: usize,
+    /// A guess at the tokens of text that is no longer kept.
+    forgotten_tokens: u64,
+    /// Pieces in which the text came.
+    pieces: u64,
+    /// What a tokenizer counted in all of the text.
+    exact_tokens: Option<u64>,
     model: Option<String>,
     begun: bool,
     complete: bool,
     has_content: bool,
+}
+
+/// Text that belongs together.
+#[derive(Debug)]
+struct Growing {
+    choice: u32,
+    part: u32,
+    text: String,
 }
 
 impl Tally {
@@ -28,14 +61,19 @@ impl Tally {
             match event {
                 Event::Start { model, .. } => self.model = Some(model.clone()),
                 Event::PartStart {
+                    choice,
+                    part,
                     kind: PartKind::ToolCall { name, .. },
-                    ..
-                } => self.take_text(name),
-                Event::PartDelta { delta, .. } => match delta {
+                } => self.take_text(*choice, *part, name),
+                Event::PartDelta {
+                    choice,
+                    part,
+                    delta,
+                } => match delta {
                     Delta::Text { text, .. }
                     | Delta::Refusal(text)
                     | Delta::Thinking(text)
-                    | Delta::Arguments(text) => self.take_text(text),
+                    | Delta::Arguments(text) => self.take_text(*choice, *part, text),
                     Delta::Signature(_) | Delta::Unknown { .. } => {}
                 },
                 Event::Usage(usage) => self.reported = Some(*usage),
@@ -67,44 +105,87 @@ impl Tally {
 
     /// The usage of what was seen: as reported for a whole answer; for one that was cut, or whose
     /// upstream never reports, the larger of what was reported and what can be counted.
-    pub(crate) fn usage(&mut self, request: &Request) -> Usage {
-        match self.reported {
-            Some(usage) if self.complete || usage.basis == UsageBasis::Counted => usage,
-            reported => {
-                self.count_pending();
-                let reported = reported.unwrap_or_default();
-                let input_tokens = match reported.input_tokens {
-                    0 => tokens::estimate_request(request),
-                    known => known,
-                };
-                Usage {
-                    input_tokens,
-                    output_tokens: reported.output_tokens.max(self.counted_tokens),
-                    basis: UsageBasis::Estimated,
-                    ..reported
-                }
-            }
+    pub(crate) fn usage(&self, request: &Request) -> Usage {
+        if let Some(usage) = self.final_usage() {
+            return usage;
+        }
+        let reported = self.reported.unwrap_or_default();
+        let input_tokens = match reported.input_tokens {
+            0 => tokens::estimate_request(request),
+            known => known,
+        };
+        Usage {
+            input_tokens,
+            output_tokens: reported.output_tokens.max(self.counted_tokens()),
+            basis: UsageBasis::Estimated,
+            ..reported
         }
     }
 
-    fn take_text(&mut self, text: &str) {
-        // Once an upstream keeps a running count of its own, ours is not needed.
-        if self
-            .reported
-            .is_some_and(|usage| usage.basis == UsageBasis::Counted)
-        {
+    /// What the upstream says and nobody needs to count.
+    fn final_usage(&self) -> Option<Usage> {
+        self.reported
+            .filter(|usage| self.complete || usage.basis == UsageBasis::Counted)
+    }
+
+    /// Counts the text with the tokenizer of the model, when that has to be done and all of the text
+    /// is still there. The tokenizer's first use takes a while, which nobody else shall wait for.
+    pub(crate) async fn count(&mut self, model: &str) {
+        let countable = self.forgotten_tokens == 0 && !self.kept.is_empty();
+        if self.final_usage().is_some() || !countable || !has_known_tokenizer(model) {
             return;
         }
-        self.pending_text.push_str(text);
-        if self.pending_text.len() > PENDING_BYTES_MAX {
-            self.count_pending();
+        let texts: Vec<String> = self.kept.iter().map(|kept| kept.text.clone()).collect();
+        let counting = tokio::task::spawn_blocking(move || {
+            let counts = texts.iter().map(|text| tokens::count_text(text));
+            counts.sum()
+        });
+        // A failure leaves the guess.
+        self.exact_tokens = counting.await.ok();
+    }
+
+    /// The tokens of the text: counted, or told by the pieces in which it came, or guessed.
+    fn counted_tokens(&self) -> u64 {
+        if let Some(counted) = self.exact_tokens {
+            return counted;
+        }
+        let kept = self
+            .kept
+            .iter()
+            .map(|growing| tokens::estimate_text(&growing.text));
+        let guess = self.forgotten_tokens + kept.sum::<u64>();
+        // Most servers send each token by itself; then their pieces are the exact count. Those that
+        // send several tokens at once, or single letters, are far from the guess.
+        if (guess * 7 / 10..=guess * 14 / 10).contains(&self.pieces) {
+            self.pieces
+        } else {
+            guess
         }
     }
 
-    fn count_pending(&mut self) {
-        if !self.pending_text.is_empty() {
-            self.counted_tokens += tokens::estimate_text(&self.pending_text);
-            self.pending_text.clear();
+    fn take_text(&mut self, choice: u32, part: u32, text: &str) {
+        // Once an upstream keeps a running count of its own, ours is not needed.
+        let counted = |usage: Usage| usage.basis == UsageBasis::Counted;
+        if text.is_empty() || self.reported.is_some_and(counted) {
+            return;
+        }
+        self.pieces += 1;
+        let known = |growing: &&mut Growing| (growing.choice, growing.part) == (choice, part);
+        match self.kept.iter_mut().rev().find(known) {
+            Some(growing) => growing.text.push_str(text),
+            None => self.kept.push(Growing {
+                choice,
+                part,
+                text: text.to_owned(),
+            }),
+        }
+        self.kept_bytes += text.len();
+        if self.kept_bytes > KEPT_BYTES_MAX {
+            let kept = self.kept.drain(..);
+            self.forgotten_tokens += kept
+                .map(|growing| tokens::estimate_text(&growing.text))
+                .sum::<u64>();
+            self.kept_bytes = 0;
         }
     }
 }
@@ -130,3 +211,7 @@ fn is_content(event: &Event) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+#[path = "tally_tests.rs"]
+mod tests;

@@ -13,18 +13,18 @@ fn in_flight(outcome: &freehold_types::Outcome) -> u32 {
     decision.inputs.candidates[0].in_flight
 }
 
-async fn send(bench: &Bench, surface: Surface, stream: bool) -> reqwest::Response {
+async fn send(bench: &Bench, surface: Surface, route: &str, stream: bool) -> reqwest::Response {
     let request = client()
         .post(format!("{}{}", bench.url, surface.path()))
         .bearer_auth(KEY)
-        .json(&surface.body("single", stream, NUMBERS));
+        .json(&surface.body(route, stream, NUMBERS));
     soon(request.send()).await.unwrap()
 }
 
 /// The slot is free and nothing is in flight, seen by the next request.
-async fn next_is_served(bench: &Bench, surface: Surface) {
+async fn next_is_served(bench: &Bench, surface: Surface, route: &str) {
     let seen = bench
-        .ask(surface, &surface.body("single", false, NUMBERS))
+        .ask(surface, &surface.body(route, false, NUMBERS))
         .await;
     assert_eq!(seen.status, 200, "{seen:?}");
     let outcomes = bench.outcomes(2).await;
@@ -32,32 +32,49 @@ async fn next_is_served(bench: &Bench, surface: Surface) {
     assert_eq!(in_flight(&outcomes[1]), 0);
 }
 
+/// Killed at chunk 5, before any upstream has reported its usage: the ledger has what the upstream
+/// counted, on every way through the gateway.
 #[tokio::test]
 async fn a_client_that_leaves_a_stream_stops_the_upstream() {
-    for surface in Surface::BOTH {
+    for (surface, route) in [
+        // A known tokenizer; none; none, and the prompt's tokens reported at the beginning.
+        (Surface::Chat, "single"),
+        (Surface::Chat, "inside"),
+        (Surface::Chat, "claude"),
+        (Surface::Messages, "single"),
+        (Surface::Messages, "inside"),
+        (Surface::Messages, "claude"),
+        (Surface::Completions, "legacy"),
+    ] {
         let bench = Bench::start().await;
-        bench.alpha.push(Script::tokens(50).with_gate(6));
-        let response = send(&bench, surface, true).await;
-        soon(bench.alpha.wait_for_waiting(1)).await;
+        let upstream = match route {
+            "claude" => &bench.claude,
+            "inside" => &bench.house,
+            _ => &bench.alpha,
+        };
+        upstream.push(Script::tokens(50).with_gate(6));
+        let response = send(&bench, surface, route, true).await;
+        soon(upstream.wait_for_waiting(1)).await;
         surface.read_tokens(response, 5).await;
 
-        soon(bench.alpha.wait_for_abort(1)).await;
+        soon(upstream.wait_for_abort(1)).await;
         let outcome = bench.outcomes(1).await.remove(0);
-        assert_eq!(outcome.status, OutcomeStatus::Cancelled);
+        let context = format!("{surface:?} {route}: {outcome:?}");
+        assert_eq!(outcome.status, OutcomeStatus::Cancelled, "{context}");
         assert_eq!(outcome.http_status, 200);
         assert!(outcome.streamed);
         assert_eq!(outcome.attempts.len(), 1);
         assert!(outcome.attempts[0].error.is_none());
-        let sent = bench.alpha.requests()[0].usage.completion_tokens;
-        assert_eq!(sent, 5);
-        // Nobody reports the usage of a cut stream: an estimate, which five short words can put off
-        // by one.
-        let estimate = outcome.usage.output_tokens;
-        assert!(estimate.abs_diff(sent) <= 1, "{estimate} of {sent}");
+        let counted = upstream.requests()[0].usage;
+        assert_eq!(counted.completion_tokens, 5);
+        assert_eq!(outcome.usage.output_tokens, 5, "{context}");
+        if route == "claude" {
+            assert_eq!(outcome.usage.input_tokens, counted.prompt_tokens);
+        }
         assert!(outcome.usage.input_tokens > 0);
         assert_eq!(outcome.usage.basis, UsageBasis::Estimated);
         assert!(outcome.cost.unwrap().nanos() > 0);
-        next_is_served(&bench, surface).await;
+        next_is_served(&bench, surface, route).await;
     }
 }
 
@@ -71,7 +88,7 @@ async fn a_client_that_leaves_before_the_answer_stops_the_upstream() {
                 soon(bench.alpha.wait_for_waiting(1)).await;
             };
             tokio::select! {
-                response = send(&bench, surface, stream) => panic!("{response:?}"),
+                response = send(&bench, surface, "single", stream) => panic!("{response:?}"),
                 () = waiting => {}
             }
             soon(bench.alpha.wait_for_abort(1)).await;
@@ -81,7 +98,7 @@ async fn a_client_that_leaves_before_the_answer_stops_the_upstream() {
             assert_eq!(outcome.attempts.len(), 1);
             assert!(outcome.usage.input_tokens > 0);
             assert_eq!(outcome.usage.output_tokens, 0);
-            next_is_served(&bench, surface).await;
+            next_is_served(&bench, surface, "single").await;
         }
     }
 }
@@ -92,11 +109,11 @@ async fn a_client_that_leaves_a_half_read_body_is_cancelled() {
     let bench = Bench::start().await;
     bench.alpha.push(Script::default().with_gate(1));
     tokio::select! {
-        response = send(&bench, Surface::Chat, false) => panic!("{response:?}"),
+        response = send(&bench, Surface::Chat, "single", false) => panic!("{response:?}"),
         () = bench.alpha.wait_for_waiting(1) => {}
     }
     soon(bench.alpha.wait_for_abort(1)).await;
     let outcome = bench.outcomes(1).await.remove(0);
     assert_eq!(outcome.status, OutcomeStatus::Cancelled);
-    next_is_served(&bench, Surface::Chat).await;
+    next_is_served(&bench, Surface::Chat, "single").await;
 }

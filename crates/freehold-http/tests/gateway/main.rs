@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
 
 mod clients;
+mod connections;
 mod faults;
 mod headers;
 mod hostile;

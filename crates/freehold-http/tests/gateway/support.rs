@@ -16,10 +16,10 @@ use freehold_testkit::FakeUpstream;
 use freehold_types::{
     BackendId, Deployment, KeyName, NanoUsd, Objective, Outcome, PriceBasis, Sensitivity, Site,
 };
-use futures_util::StreamExt as _;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 /// May name every route.
 pub(crate) const KEY: &str = "fh-all-4Zt9Qm2LwXc7VbN8";
@@ -53,7 +53,8 @@ pub(crate) struct Bench {
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) http: reqwest::Client,
     pub(crate) url: String,
-    _stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
+    server: Option<JoinHandle<usize>>,
 }
 
 /// A client. Where another crate's features give it TLS, it needs to be told whose.
@@ -155,6 +156,15 @@ impl Bench {
 
     /// A gateway that waits for heads and bodies so long and no longer.
     pub(crate) async fn with_patience(patience: Duration) -> Self {
+        Self::with(patience, Duration::from_secs(60)).await
+    }
+
+    /// A gateway whose answers may go on so long after a stop.
+    pub(crate) async fn with_drain(drain: Duration) -> Self {
+        Self::with(Duration::from_secs(60), drain).await
+    }
+
+    async fn with(patience: Duration, drain: Duration) -> Self {
         let [alpha, beta, claude, house] = [
             FakeUpstream::start().await.unwrap(),
             FakeUpstream::start().await.unwrap(),
@@ -206,13 +216,15 @@ impl Bench {
             address: ([127, 0, 0, 1], 0).into(),
             connections_max: 64,
             header_timeout: patience,
-            drain: Duration::from_secs(60),
+            drain,
         })
         .await
         .unwrap();
         let url = format!("http://{}", server.address());
         let (stop, stopped) = oneshot::channel();
-        tokio::spawn(server.run(router(gateway), async {
+        let cut = Arc::clone(&pipeline);
+        let server = server.with_cut(move || cut.cut());
+        let server = tokio::spawn(server.run(router(gateway), async {
             let _ = stopped.await;
         }));
         Self {
@@ -224,8 +236,16 @@ impl Bench {
             pipeline,
             http: client(),
             url,
-            _stop: stop,
+            stop: Some(stop),
+            server: Some(server),
         }
+    }
+
+    /// Tells the gateway to stop, as a signal does; the connections it had to cut.
+    pub(crate) fn stop(&mut self) -> JoinHandle<usize> {
+        self.pipeline.drain();
+        self.stop.take().unwrap().send(()).unwrap();
+        self.server.take().unwrap()
     }
 
     /// A request to a surface, with the key that may name everything.
@@ -409,15 +429,19 @@ impl Surface {
     }
 
     /// Reads a stream until so many tokens were seen, and leaves the rest.
-    pub(crate) async fn read_tokens(self, response: reqwest::Response, tokens: usize) {
-        let mut pieces = response.bytes_stream();
+    pub(crate) async fn read_tokens(self, mut response: reqwest::Response, tokens: usize) {
+        self.read_some(&mut response, tokens).await;
+    }
+
+    /// Reads a stream until so many tokens were seen, or one piece further.
+    pub(crate) async fn read_some(self, response: &mut reqwest::Response, tokens: usize) -> String {
         let mut body = String::new();
         loop {
-            let piece = soon(pieces.next()).await.unwrap().unwrap();
+            let piece = soon(response.chunk()).await.unwrap().unwrap();
             body.push_str(std::str::from_utf8(&piece).unwrap());
             let seen = body.split("\n\n").map(|frame| self.token(frame));
             if seen.filter(|token| !token.is_empty()).count() >= tokens {
-                return;
+                return body;
             }
         }
     }

@@ -67,7 +67,7 @@ async fn a_stream_that_panics_is_cut_once_and_its_usage_known() {
     assert_eq!(error.kind, ErrorKind::Internal);
     assert_eq!(error.side, ErrorSource::Internal);
     assert!(outcome.usage.input_tokens > 0);
-    assert!(outcome.usage.output_tokens >= 3);
+    assert!(outcome.usage.output_tokens > 0);
     assert_eq!(outcome.usage.basis, UsageBasis::Estimated);
     nothing_in_flight(&bench, 1).await;
 }

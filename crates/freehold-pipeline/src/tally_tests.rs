@@ -1,0 +1,142 @@
+use freehold_types::request::{ResponseFormat, Sampling};
+use freehold_types::{Dialect, Extra, Message, Role};
+
+use super::*;
+
+const TEXT: &str = "Notwithstanding unprecedented growth, administrators hadn't anticipated 1,775 \
+                    inhabitants; der Bürgermeister schwieg.";
+
+fn request() -> Request {
+    Request {
+        dialect: Dialect::OpenaiChat,
+        model: "route".to_owned(),
+        messages: vec![Message::text(Role::User, "hello")],
+        prompt: None,
+        tools: vec![],
+        tool_choice: None,
+        parallel_tool_calls: None,
+        response_format: ResponseFormat::Text,
+        sampling: Sampling::default(),
+        reasoning: None,
+        stream: true,
+        include_usage: false,
+        user: None,
+        metadata: Extra::new(),
+        extra: Extra::new(),
+        raw: None,
+    }
+}
+
+fn piece(choice: u32, text: &str) -> Chunk {
+    let delta = Delta::Text {
+        text: text.to_owned(),
+        logprobs: vec![],
+    };
+    let event = Event::PartDelta {
+        choice,
+        part: 0,
+        delta,
+    };
+    Chunk {
+        events: [event].into_iter().collect(),
+        ..Chunk::default()
+    }
+}
+
+fn tally(pieces: &[&str]) -> Tally {
+    let mut tally = Tally::default();
+    for text in pieces {
+        tally.see(&piece(0, text));
+    }
+    tally
+}
+
+/// Pieces of so many characters.
+fn cut(text: &str, chars: usize) -> Vec<String> {
+    let all: Vec<char> = text.chars().collect();
+    all.chunks(chars)
+        .map(|piece| piece.iter().collect())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_known_tokenizer_counts_exactly_however_the_text_is_cut() {
+    for model in ["gpt-4.1-mini", "openai/gpt-4o", "o3-mini", "gpt-oss-20b"] {
+        for chars in [1, 7, 1_000] {
+            let pieces = cut(TEXT, chars);
+            let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+            let mut tally = tally(&pieces);
+            tally.count(model).await;
+            let usage = tally.usage(&request());
+            assert_eq!(usage.output_tokens, tokens::count_text(TEXT));
+            assert_eq!(usage.basis, UsageBasis::Estimated);
+        }
+    }
+}
+
+#[tokio::test]
+async fn answers_side_by_side_are_counted_apart() {
+    let mut tally = Tally::default();
+    for text in cut(TEXT, 5) {
+        tally.see(&piece(0, &text));
+        tally.see(&piece(1, &text));
+    }
+    tally.count("gpt-4o").await;
+    let usage = tally.usage(&request());
+    assert_eq!(usage.output_tokens, 2 * tokens::count_text(TEXT));
+}
+
+/// The pieces of a server that sends each token by itself tell their number, whatever the tokenizer.
+#[tokio::test]
+async fn pieces_count_where_they_are_tokens() {
+    let words: Vec<&str> = TEXT.split_inclusive(' ').collect();
+    // As a tokenizer of another model may cut them.
+    let pieces: Vec<String> = words.iter().flat_map(|word| cut(word, 5)).collect();
+    let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+    let mut tally = tally(&pieces);
+    tally.count("qwen3-8b").await;
+    let usage = tally.usage(&request());
+    assert_eq!(usage.output_tokens, pieces.len() as u64);
+}
+
+#[test]
+fn pieces_do_not_count_where_they_are_letters_or_sentences() {
+    let guess = tokens::estimate_text(TEXT);
+    for chars in [1, 1_000] {
+        let pieces = cut(TEXT, chars);
+        let pieces: Vec<&str> = pieces.iter().map(String::as_str).collect();
+        assert_eq!(tally(&pieces).usage(&request()).output_tokens, guess);
+    }
+}
+
+#[tokio::test]
+async fn a_long_answer_is_guessed_and_not_kept() {
+    let long = TEXT.repeat(40);
+    let mut tally = Tally::default();
+    for _ in 0..100 {
+        tally.see(&piece(0, &long));
+        assert!(tally.kept_bytes <= KEPT_BYTES_MAX);
+    }
+    tally.count("gpt-4o").await;
+    let usage = tally.usage(&request());
+    let truth = 4_000 * tokens::count_text(TEXT);
+    assert!(usage.output_tokens.abs_diff(truth) * 4 < truth);
+}
+
+#[tokio::test]
+async fn what_the_upstream_reports_of_a_whole_answer_stands() {
+    let mut tally = tally(&[TEXT]);
+    let reported = Usage {
+        input_tokens: 3,
+        output_tokens: 1_000,
+        ..Usage::default()
+    };
+    let end = [Event::Usage(reported), Event::End];
+    tally.see(&Chunk {
+        events: end.into_iter().collect(),
+        ..Chunk::default()
+    });
+    tally.count("gpt-4o").await;
+    assert_eq!(tally.exact_tokens, None, "nothing had to be counted");
+    assert_eq!(tally.usage(&request()), reported);
+}
