@@ -200,7 +200,9 @@ impl<'a> Analysis<'a> {
                 continue;
             }
             let blocks = other.block.is_some() && rule.block.is_none();
-            let as_strict = other.block.is_some() || at_least(other, rule);
+            // An expression that fails refuses the request, which is something the other may not do.
+            let never_fails = rule.when.cel.is_none() || rule.when.cel == other.when.cel;
+            let as_strict = other.block.is_some() || (never_fails && at_least(other, rule));
             let mutual = at_least(rule, other) && self.wider(&rule.when, &other.when);
             if as_strict && (blocks || !mutual || other_index < index) {
                 let message = if other.block.is_some() {

@@ -326,7 +326,7 @@ impl Comparison<'_> {
     }
 
     fn reach(&mut self) {
-        let permitted: Vec<_> = self.permitted().map(|d| Arc::clone(d)).collect();
+        let permitted: Vec<_> = self.permitted().map(Arc::clone).collect();
         let is_permitted = |one: &Arc<Deployment>| permitted.iter().any(|d| d.id == one.id);
         let expect = self.expect;
         for (names, wanted) in [(&expect.allow, true), (&expect.deny, false)] {

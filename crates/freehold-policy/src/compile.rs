@@ -283,7 +283,8 @@ impl Reader<'_> {
     fn selector(&mut self, field: &str, name: &str) -> Selector {
         self.check_name(field, name);
         let selector = Selector::new(name);
-        if let Some(entities) = self.surroundings.entities
+        if !name.trim().is_empty()
+            && let Some(entities) = self.surroundings.entities
             && !entities.keys().any(|entity| selector.selects_name(entity))
         {
             let mut known: Vec<&str> = entities.keys().map(String::as_str).collect();
@@ -298,7 +299,7 @@ impl Reader<'_> {
 
     fn requirement(&mut self, raw: &RequireSettings) -> Requirement {
         let tags = raw.tags.iter().flat_map(OneOrMany::iter);
-        let tags: Vec<_> = tags.map(|tag| Tag::new(tag)).collect();
+        let tags: Vec<_> = tags.map(Tag::new).collect();
         if raw.tags.is_some() && tags.is_empty() {
             self.wrong("require.tags", "an empty list demands nothing");
         }

@@ -36,6 +36,7 @@ pub struct RuleTrace {
     /// Its name.
     pub name: String,
     /// Whether it matched.
+    #[serde(flatten)]
     pub outcome: RuleOutcome,
     /// What it takes away when it matches, in words.
     pub effects: String,

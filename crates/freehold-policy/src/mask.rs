@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use freehold_guard::Entity;
+use freehold_guard::{Entity, MaskRules, MaskStyle};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -37,6 +37,16 @@ impl MaskMethod {
 impl fmt::Display for MaskMethod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl From<MaskMethod> for MaskStyle {
+    fn from(method: MaskMethod) -> Self {
+        match method {
+            MaskMethod::Surrogate => Self::Surrogate,
+            MaskMethod::Pseudonym => Self::Pseudonym,
+            MaskMethod::Redact => Self::Redact,
+        }
     }
 }
 
@@ -147,6 +157,14 @@ impl Masks {
     /// Every entity that must be replaced, and how.
     pub fn iter(&self) -> impl Iterator<Item = (&Entity, MaskMethod)> {
         self.0.iter().map(|(entity, method)| (entity, *method))
+    }
+
+    /// The same for the guard, which does the masking.
+    pub fn to_rules(&self) -> MaskRules {
+        self.iter()
+            .fold(MaskRules::new(), |rules, (entity, method)| {
+                rules.with(entity.as_str(), method.into())
+            })
     }
 
     /// Asks for this much at least.

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use freehold_types::{BackendId, Deployment, DeploymentId, Perimeter, Sensitivity, Site};
+use freehold_types::{
+    BackendId, Deployment, DeploymentId, Perimeter, Region, Sensitivity, Site, Tag,
+};
 
 use crate::constraint::Constraint;
 use crate::mask::{Masked, Masks};
@@ -87,6 +89,26 @@ impl Permit {
     /// Whether any outside backend may be reached, as far as the label goes.
     pub fn outside(&self) -> bool {
         self.outside
+    }
+
+    /// Regions that its route and its key allow; none means any. What rules demand is told by their
+    /// names.
+    pub fn regions(&self) -> impl Iterator<Item = &Region> {
+        self.constraints
+            .iter()
+            .flat_map(|constraint| &constraint.regions)
+    }
+
+    /// Tags that its route and its key demand.
+    pub fn tags(&self) -> impl Iterator<Item = &Tag> {
+        self.constraints
+            .iter()
+            .flat_map(|constraint| &constraint.tags)
+    }
+
+    /// What must be replaced before the request goes to an outside backend.
+    pub fn masks_outside(&self) -> &Masks {
+        &self.masks_outside
     }
 
     /// What must be replaced before the request goes to this deployment.

@@ -24,8 +24,6 @@ pub struct PolicySettings {
     /// is restricted never leaves.
     #[schemars(schema_with = "schema::sensitivity")]
     pub outside_up_to: Sensitivity,
-    /// Whether a picture, sound or document, which nothing can scan, makes a request `restricted`.
-    pub opaque_is_restricted: bool,
     /// What becomes of a request that could not be scanned to its end.
     pub incomplete_scan: IncompleteScan,
     /// Rules. All that match apply, and the most restrictive wins, whatever their order: a rule can
@@ -38,7 +36,6 @@ impl Default for PolicySettings {
         Self {
             default_sensitivity: Sensitivity::Internal,
             outside_up_to: Sensitivity::Internal,
-            opaque_is_restricted: false,
             incomplete_scan: IncompleteScan::default(),
             rules: vec![],
         }
