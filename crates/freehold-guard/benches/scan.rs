@@ -1,7 +1,7 @@
 //! How long the guard takes: `cargo bench -p freehold-guard --bench scan`.
 //!
 //! Every text has 4 KB. At the end stands a table of nanoseconds per byte with the ratio of the worst
-//! to the median.
+//! to the median; `-- --table [NAME...]` prints only that.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -125,10 +125,12 @@ fn measure(guard: &Guard, asked: &Request) -> (u128, u128) {
 
 #[expect(clippy::print_stdout, reason = "a benchmark prints")]
 #[expect(clippy::cast_precision_loss, reason = "for people to read")]
-fn table() {
+fn table(names: &[String]) {
     let guard = guard();
+    let is_named = |what: &str| names.is_empty() || names.iter().any(|name| name == what);
     let mut rows: Vec<_> = TEXTS
         .iter()
+        .filter(|(what, _)| is_named(what))
         .map(|(what, piece)| {
             let asked = request(&text_of(piece));
             measure(&guard, &asked);
@@ -157,10 +159,12 @@ fn table() {
 criterion_group!(benches, bench);
 
 fn main() {
-    if std::env::args().any(|argument| argument == "--table") {
-        table();
+    let mut arguments = std::env::args().skip_while(|argument| argument != "--table");
+    if arguments.next().is_some() {
+        let names: Vec<_> = arguments.filter(|name| !name.starts_with("--")).collect();
+        table(&names);
         return;
     }
     benches();
-    table();
+    table(&[]);
 }

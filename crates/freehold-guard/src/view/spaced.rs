@@ -23,6 +23,9 @@ const LONG_DIGITS_MIN: usize = 13;
 /// Most groups in which such a number is looked for.
 const GROUPS_MAX: usize = 10;
 
+/// Shortest key that is put together from two words.
+const KEY_BYTES_MIN: usize = 16;
+
 /// Most characters of an IBAN.
 const IBAN_BYTES_MAX: usize = 34;
 
@@ -38,6 +41,9 @@ pub(super) fn squeeze(text: &str) -> Option<View> {
     let mut reader = Reader {
         bytes: text.as_bytes(),
         edits: Vec::new(),
+        word: 0,
+        digit: 0,
+        at_sign: 0,
     };
     reader.run();
     if reader.edits.is_empty() {
@@ -73,6 +79,11 @@ fn around(text: &str, edits: &[Edit]) -> View {
 struct Reader<'a> {
     bytes: &'a [u8],
     edits: Vec<Edit>,
+    /// Where the word being read begins: behind the last blank.
+    word: usize,
+    /// Where the last group with a digit ended, and the last `@` stood.
+    digit: usize,
+    at_sign: usize,
 }
 
 /// A piece of a number or identifier: letters and digits without anything between.
@@ -94,9 +105,17 @@ impl Reader<'_> {
         while at < self.bytes.len() {
             at = match self.bytes[at] {
                 b'[' | b'(' | b'{' | b'<' => self.spelled_sign(at).unwrap_or(at + 1),
-                b'@' => self.open_sign(at),
+                b'@' => {
+                    self.at_sign = at + 1;
+                    self.open_sign(at)
+                }
                 byte if byte.is_ascii_alphanumeric() => self.token(at),
-                _ => at + 1,
+                byte => {
+                    if is_blank(byte) {
+                        self.word = at + 1;
+                    }
+                    at + 1
+                }
             };
         }
     }
@@ -104,11 +123,14 @@ impl Reader<'_> {
     /// Whatever begins with the letters and digits here; returns where to go on.
     fn token(&mut self, start: usize) -> usize {
         let first = self.group(start);
+        if self.bytes[start..first.end].iter().any(u8::is_ascii_digit) {
+            self.digit = first.end;
+        }
         let singles = (first.len() == 1).then(|| self.singles(start)).flatten();
         if let Some(end) = singles {
             return end;
         }
-        if self.letters_for_digits(first) {
+        if self.digit == first.end && self.letters_for_digits(first) {
             return first.end;
         }
         let is_number = self.bytes[start].is_ascii_digit();
@@ -317,15 +339,19 @@ impl Reader<'_> {
 
     /// The groups of an IBAN that are not groups of four.
     fn iban(&mut self, first: Group) -> Option<usize> {
-        let head: Vec<u8> = self.bytes[first.start..]
+        let head = self.bytes[first.start..]
             .iter()
-            .copied()
-            .filter(|byte| !is_between(*byte))
-            .take(4)
-            .collect();
-        let begins = head.len() == 4
-            && head[..2].iter().all(u8::is_ascii_alphabetic)
-            && head[2..].iter().all(u8::is_ascii_digit);
+            .filter(|byte| !is_between(**byte));
+        let mut count = 0;
+        let begins = head.take(4).all(|byte| {
+            count += 1;
+            if count <= 2 {
+                byte.is_ascii_alphabetic()
+            } else {
+                byte.is_ascii_digit()
+            }
+        });
+        let begins = begins && count == 4;
         if !begins || first.len() > IBAN_BYTES_MAX {
             return None;
         }
@@ -367,33 +393,42 @@ impl Reader<'_> {
 
     /// A token that a space or line end cuts in two: both sides look like pieces of a code.
     fn line_end(&mut self, first: Group) -> Option<usize> {
-        let joint = |byte: u8| is_joint(byte) || byte.is_ascii_alphanumeric();
-        let back = self.bytes[..first.end].iter().rev().take(AROUND_BYTES);
-        let start = first.end - back.take_while(|byte| joint(**byte)).count();
-        let tail = self.bytes[first.end..]
-            .iter()
-            .take(2)
-            .take_while(|byte| is_joint(**byte))
-            .count();
+        let tail = self.separators(first.end, 2, is_joint);
         let end = first.end + tail;
         let gap = self.separators(end, 4, is_blank);
         let next = end + gap;
+        let joint = |byte: u8| is_joint(byte) || byte.is_ascii_alphanumeric();
         if gap == 0 || !self.bytes.get(next).is_some_and(|byte| joint(*byte)) {
             return None;
         }
+        let is_line_end = self.bytes[end..next].contains(&b'\n');
+        let seems_coded = self.digit > self.word || self.at_sign > self.word || tail > 0;
+        if !is_line_end && !seems_coded {
+            return None;
+        }
+        let back = self.bytes[..end].iter().rev().take(AROUND_BYTES);
+        let start = end - back.take_while(|byte| joint(**byte)).count();
         let after = self.bytes[next..]
             .iter()
             .take(AROUND_BYTES)
             .take_while(|byte| joint(**byte))
             .count();
-        let is_line_end = self.bytes[end..next].contains(&b'\n');
         let (left, right) = (&self.bytes[start..end], &self.bytes[next..next + after]);
-        let cut = if is_line_end {
-            (is_coded(left) || left.contains(&b'@')) && (is_coded(right) || right.contains(&b'@'))
-                || left.contains(&b'@')
-                || right.contains(&b'@')
+        let has_at = |token: &[u8]| token.contains(&b'@');
+        let cut = if has_at(left) {
+            // An address whose domain has not got its dot yet.
+            let domain = left.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
+            let domain = domain.strip_suffix(b".").unwrap_or(domain);
+            is_line_end && !domain.contains(&b'.') && !has_at(right)
+        } else if has_at(right) {
+            is_line_end && right.starts_with(b"@") && is_named(left)
+        } else if is_line_end {
+            is_coded(left) && is_coded(right)
         } else {
-            gap == 1 && is_random(left) && is_random(right)
+            gap == 1
+                && is_random(left)
+                && is_random(right)
+                && left.len() + right.len() >= KEY_BYTES_MIN
         };
         if !cut {
             return None;
@@ -448,8 +483,12 @@ impl Reader<'_> {
             && is_word(self.bytes.get(start - 1))
             && is_word(self.bytes.get(at + 1 + after));
         let is_free = self.edits.last().is_none_or(|last| last.range.end <= start);
-        // `name @example.com`: a mention, but also an address with a hole.
-        if (before > 0 || after > 0) && touches && is_free {
+        let back = self.bytes[..start].iter().rev().take(AROUND_BYTES);
+        let joint = |byte: u8| is_joint(byte) || byte.is_ascii_alphanumeric();
+        let name = back.take_while(|byte| joint(**byte)).count();
+        // `name @example.com` is a mention more often than an address with a hole.
+        let is_hole = after > 0 || before > 0 && is_named(&self.bytes[start - name..start]);
+        if is_hole && touches && is_free {
             self.edits.push(Edit {
                 range: start..at + 1 + after,
                 plain: "@",
@@ -478,18 +517,21 @@ fn is_joint(byte: u8) -> bool {
     matches!(byte, b'-' | b'.' | b'_' | b'@')
 }
 
-/// Whether letters or signs stand beside digits, as in codes, or only digits.
+/// Whether digits stand in a token, as in codes.
 fn is_coded(token: &[u8]) -> bool {
     token.iter().any(u8::is_ascii_digit)
 }
 
-/// Whether a token looks like a piece of a key: letters of both cases and digits, or a long mixture.
+/// Whether a token is rather the name in an address than a word.
+fn is_named(token: &[u8]) -> bool {
+    is_coded(token) || token.contains(&b'.') && !token.ends_with(b".")
+}
+
+/// Whether a token looks like a piece of a key: letters and digits, or the prefix of one.
 fn is_random(token: &[u8]) -> bool {
-    let has = |is: fn(&u8) -> bool| token.iter().any(is);
-    let digits = token.iter().filter(|byte| byte.is_ascii_digit()).count();
-    let letters = has(u8::is_ascii_lowercase) || has(u8::is_ascii_uppercase);
-    token.len() >= 3 && digits >= 1 && letters
-        || token.len() >= 3 && matches!(token.last(), Some(b'-' | b'_'))
+    let has_letter = token.iter().any(u8::is_ascii_alphabetic);
+    let is_prefix = matches!(token.last(), Some(b'-' | b'_'));
+    token.len() >= 3 && (has_letter && is_coded(token) || is_prefix)
 }
 
 #[cfg(test)]
@@ -536,6 +578,9 @@ mod tests {
             ("john [at] example (dot) org", "john@example.org"),
             ("john.doe@\nexample.org", "john.doe@example.org"),
             ("john @ example.org", "john@example.org"),
+            ("john.doe\n@example.org", "john.doe@example.org"),
+            ("john@exam\nple.org", "john@example.org"),
+            ("john@example.\norg", "john@example.org"),
         ] {
             check(text, expected);
         }
@@ -551,6 +596,9 @@ mod tests {
             "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12",
             "a b c d",
             "first line\nsecond line",
+            "John Smith\njohn.smith@example.org\nSubject: 5 things",
+            "def f():\n    pass\n\n@app.post\ndef start_recording @app.post",
+            "at M5H 2Y4 maria11@example.org",
             "",
         ] {
             assert!(squeeze(text).is_none(), "{text}");
