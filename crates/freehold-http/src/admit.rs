@@ -21,6 +21,10 @@ const FLOW_HEADER: &str = "x-freehold-flow";
 const SENSITIVITY_KEY: &str = "freehold_sensitivity";
 const FLOW_KEY: &str = "freehold_flow";
 const FLOW_CHARS_MAX: usize = 128;
+/// Names the conversation, whose label can only rise.
+const CONVERSATION_HEADER: &str = "x-freehold-conversation";
+const CONVERSATION_KEY: &str = "freehold_conversation";
+const CONVERSATION_CHARS_MAX: usize = 256;
 
 /// A request at the door: its id, and the time it came.
 #[derive(Clone, Copy, Debug)]
@@ -152,6 +156,16 @@ pub(crate) fn flow(headers: &HeaderMap, request: &Request) -> Option<FlowName> {
         .take(FLOW_CHARS_MAX)
         .collect();
     (!name.is_empty()).then(|| FlowName::from(name))
+}
+
+/// The conversation that the caller names.
+pub(crate) fn conversation(headers: &HeaderMap, request: &Request) -> Option<String> {
+    let header = headers
+        .get(CONVERSATION_HEADER)
+        .and_then(|value| value.to_str().ok());
+    let name = header.or_else(|| request.metadata.get(CONVERSATION_KEY)?.as_str())?;
+    let name: String = name.trim().chars().take(CONVERSATION_CHARS_MAX).collect();
+    (!name.is_empty()).then_some(name)
 }
 
 /// The caller's trace context, to hand on.

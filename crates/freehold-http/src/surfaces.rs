@@ -128,6 +128,7 @@ async fn admission(
         started_unix_ms: arrival.unix_ms,
         received: arrival.at,
         claim: admit::claim(&parts.headers, &request),
+        conversation: admit::conversation(&parts.headers, &request),
         flow: admit::flow(&parts.headers, &request),
         traceparent: admit::traceparent(&parts.headers),
         account,

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use crate::accounting::Accounting;
+use crate::disguise::{Disguises, Outgoing};
 use crate::live::{Live, begin};
 use crate::log::{AttemptLog, AttemptNumber, Settled, stopped, usage_of_unanswered};
 use crate::snapshot::Snapshot;
@@ -51,6 +52,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) accounting: &'a Accounting,
     pub(crate) permit: &'a Permit,
     pub(crate) request: &'a Arc<Request>,
+    /// What of it each backend gets.
+    pub(crate) disguises: &'a Disguises,
     pub(crate) id: RequestId,
     pub(crate) traceparent: Option<&'a Arc<str>>,
     pub(crate) received: Duration,
@@ -162,17 +165,20 @@ async fn with_retries(scene: Scene<'_>, deployment: &Arc<Deployment>) -> Result<
 
 /// One call of one deployment, until its answer begins.
 async fn once(scene: Scene<'_>, deployment: &Arc<Deployment>) -> Result<Live, Error> {
-    let passage = scene.permit.passage(deployment).map_err(|denial| {
-        Error::new(
-            ErrorKind::PolicyRefused,
-            format!("policy does not permit {}: {denial}", deployment.id),
-        )
-    })?;
+    let guard = &scene.snapshot.guard;
+    let outgoing = scene
+        .disguises
+        .outgoing(guard, scene.permit, scene.request, deployment)?;
+    let Outgoing {
+        passage,
+        request,
+        restorer,
+    } = outgoing;
     let backend = scene.snapshot.backend(&deployment.backend)?;
     let mut call = Call::new(
         passage,
         Arc::clone(deployment),
-        Arc::clone(scene.request),
+        request,
         scene.persistence.timeouts,
         scene.id,
     )?;
@@ -182,7 +188,11 @@ async fn once(scene: Scene<'_>, deployment: &Arc<Deployment>) -> Result<Live, Er
     let number = scene.log.open(deployment, under_way, at);
     let mut tally = Tally::default();
     match begin(&**backend, call, &mut tally).await {
-        Ok(begun) => Ok(Live::new(scene, deployment, number, begun, tally)),
+        Ok(begun) => {
+            let mut live = Live::new(scene, deployment, number, begun, tally);
+            live.restorer = restorer;
+            Ok(live)
+        }
         Err(error) => {
             let usage = if tally.has_begun() {
                 tally.usage(scene.request)

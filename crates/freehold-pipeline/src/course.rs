@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::attempts::{Persistence, Scene};
 use crate::deliver::{CHUNKS_WAITING_MAX, CLIENT_STALL, client_left, collect, relay};
+use crate::disguise::Disguises;
 use crate::draft::{Draft, Ending, status_of};
 use crate::live::Live;
 use crate::log::{AttemptLog, Settled, stopped, usage_of_unanswered};
@@ -36,12 +37,18 @@ pub(crate) struct Ground<'a> {
 
 impl<'a> Ground<'a> {
     /// What attempts need to know.
-    pub(crate) fn scene(self, permit: &'a Permit, persistence: Persistence) -> Scene<'a> {
+    pub(crate) fn scene(
+        self,
+        permit: &'a Permit,
+        disguises: &'a Disguises,
+        persistence: Persistence,
+    ) -> Scene<'a> {
         Scene {
             snapshot: self.snapshot,
             accounting: &self.pipeline.accounting,
             permit,
             request: self.request,
+            disguises,
             id: self.id,
             traceparent: self.traceparent,
             received: self.received,

@@ -28,7 +28,7 @@ pub(crate) async fn relay(
     live: &mut Live,
     client: &mpsc::Sender<Result<Chunk, Error>>,
 ) -> Result<Chunk, Error> {
-    let mut opening = std::mem::take(&mut live.opening).into_iter();
+    let mut opening = live.take_opening().into_iter();
     loop {
         let chunk = match opening.next() {
             Some(chunk) => chunk,
@@ -60,7 +60,7 @@ async fn send(client: &mpsc::Sender<Result<Chunk, Error>>, chunk: Chunk) -> Resu
 /// # Errors
 /// The upstream's failure.
 pub(crate) async fn collect(scene: Scene<'_>, live: &mut Live) -> Result<Chunk, Error> {
-    let mut opening = std::mem::take(&mut live.opening).into_iter();
+    let mut opening = live.take_opening().into_iter();
     let mut whole = opening.next().unwrap_or_default();
     let mut add = |chunk: Chunk| {
         whole.events.extend(chunk.events);

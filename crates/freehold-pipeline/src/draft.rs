@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use freehold_types::audit::AuditName;
 use freehold_types::outcome::{ErrorSummary, Timing};
 use freehold_types::{
     AttemptRecord, Decision, DeploymentId, Dialect, Error, ErrorKind, FlowName, KeyName, NanoUsd,
     Outcome, OutcomeStatus, RequestId, RouteName, Sensitivity, Usage, UsageBasis,
 };
 
+use crate::audit::Proof;
 use crate::log::micros;
 
 const ROUTE_CHARS_MAX: usize = 128;
@@ -27,6 +29,8 @@ pub(crate) struct Draft {
     pub(crate) findings: BTreeMap<String, u32>,
     pub(crate) decision: Option<Decision>,
     pub(crate) first_token: Option<Duration>,
+    /// What the audit trail is told beside the outcome.
+    pub(crate) proof: Proof,
 }
 
 /// How a request ended.
@@ -59,6 +63,7 @@ impl Draft {
             findings: BTreeMap::new(),
             decision: None,
             first_token: None,
+            proof: Proof::default(),
         }
     }
 
@@ -81,9 +86,16 @@ impl Draft {
     }
 
     /// The outcome: what was known, how it ended, and every attempt.
-    pub(crate) fn finish(self, ending: &Ending<'_>, attempts: Vec<AttemptRecord>) -> Outcome {
+    pub(crate) fn finish(
+        self,
+        ending: &Ending<'_>,
+        attempts: Vec<AttemptRecord>,
+    ) -> (Outcome, Proof) {
         let total_us = micros(ending.total);
-        Outcome {
+        let mut proof = self.proof;
+        let code = ending.error.and_then(|error| error.code.as_deref());
+        proof.code = code.map(AuditName::new);
+        let outcome = Outcome {
             id: self.id,
             started_unix_ms: self.started_unix_ms,
             dialect: self.dialect,
@@ -105,7 +117,8 @@ impl Draft {
             },
             decision: self.decision,
             attempts,
-        }
+        };
+        (outcome, proof)
     }
 }
 

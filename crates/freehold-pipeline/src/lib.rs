@@ -3,21 +3,26 @@
 //! Input: an [`Admission`] (decoded request, account, claim). Output: an [`Answer`] or a [`Failure`],
 //! and exactly one [`freehold_types::Outcome`] in the ledger, however the request ends. It calls the
 //! rooms in order (guard, policy, route, backends), holds what has to be remembered between requests
-//! (health, owned machines' meters), and knows no wire format and no HTTP.
+//! (health, owned machines' meters, labels of
+//! conversations), and knows no wire format and no HTTP.
 
 mod accounting;
 mod attempts;
+mod audit;
 mod course;
 mod deliver;
+mod disguise;
 mod draft;
 mod live;
 mod log;
 mod observe;
 mod pipeline;
 mod snapshot;
+mod sticky;
 mod tally;
 
 pub use attempts::Persistence;
+pub use audit::AuditTrail;
 pub use deliver::ChunkReceiver;
 pub use pipeline::{Admission, Answer, AnswerBody, Failure, Head, Pipeline, StatusOf};
 pub use snapshot::{ListedModel, Snapshot};

@@ -7,6 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use freehold_guard::AnswerRestorer;
 use freehold_ports::{Backend, Call, Chunk, ChunkStream};
 use freehold_types::{Deployment, Error, ErrorKind};
 use futures_util::{FutureExt, StreamExt};
@@ -27,7 +28,9 @@ pub(crate) struct Live {
     pub(crate) number: AttemptNumber,
     pub(crate) tally: Tally,
     /// Chunks that wait to be delivered, in order; the last one may be the terminal one.
-    pub(crate) opening: Vec<Chunk>,
+    opening: Vec<Chunk>,
+    /// Puts back what was masked.
+    pub(crate) restorer: Option<AnswerRestorer>,
     stream: ChunkStream,
     /// True once the log knows when the first content came.
     noted: bool,
@@ -52,6 +55,7 @@ impl Live {
             number,
             tally,
             opening: begun.opening,
+            restorer: None,
             stream: begun.stream,
             noted: false,
         };
@@ -67,7 +71,29 @@ impl Live {
         let chunk = next_of(&mut self.stream).await?;
         self.tally.see(&chunk);
         self.note_first_token(scene);
-        Ok(chunk)
+        Ok(self.restored(chunk))
+    }
+
+    /// The chunks that wait to be delivered, as the client may see them.
+    pub(crate) fn take_opening(&mut self) -> Vec<Chunk> {
+        let opening = std::mem::take(&mut self.opening);
+        opening
+            .into_iter()
+            .map(|chunk| self.restored(chunk))
+            .collect()
+    }
+
+    /// What was counted is what the upstream wrote; what the client sees has its own values back.
+    fn restored(&mut self, mut chunk: Chunk) -> Chunk {
+        if let Some(restorer) = &mut self.restorer {
+            chunk.raw = None;
+            chunk.events = chunk
+                .events
+                .into_iter()
+                .flat_map(|event| restorer.push(event))
+                .collect();
+        }
+        chunk
     }
 
     fn note_first_token(&mut self, scene: Scene<'_>) {

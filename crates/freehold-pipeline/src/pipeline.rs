@@ -1,5 +1,6 @@
 //! The one request function. [`Pipeline::drive`] reads as the way of a request does.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,13 +8,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use freehold_cost::PriceBook;
-use freehold_guard::scan;
-use freehold_policy::{Claim, Labels, Permit, decide};
+use freehold_policy::{Claim, Facts, Labels, Permit};
 use freehold_ports::{Account, Call, Chunk, Clock, Ledger};
 use freehold_route::{Plan, Query, plan};
+use freehold_types::audit::AuditName;
 use freehold_types::{
-    Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName, KeyName, NanoUsd, Request,
-    RequestId,
+    Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName, KeyName, NanoUsd, Outcome, Part,
+    Request, RequestId,
 };
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
@@ -22,13 +23,16 @@ use tokio_util::task::TaskTracker;
 
 use crate::accounting::Accounting;
 use crate::attempts::{Persistence, first_answer};
+use crate::audit::{AuditTrail, Proof};
 use crate::course::{Client, Course, Ground};
 use crate::deliver::{ChunkReceiver, client_left};
+use crate::disguise::{Disguises, Owner};
 use crate::draft::{Draft, Ending, status_of};
 use crate::live::panicked;
 use crate::log::AttemptLog;
 use crate::observe;
 use crate::snapshot::{ListedModel, Snapshot, persistence};
+use crate::sticky::Stickiness;
 
 /// A request that has passed the door: decoded, and its key known.
 #[derive(Clone, Debug)]
@@ -41,6 +45,8 @@ pub struct Admission {
     pub received: Duration,
     /// What the caller says about its sensitivity.
     pub claim: Claim,
+    /// The conversation, where the caller names it.
+    pub conversation: Option<String>,
     /// The workload the caller names.
     pub flow: Option<FlowName>,
     /// Who asks.
@@ -105,7 +111,12 @@ pub struct Pipeline {
     snapshot: ArcSwap<Snapshot>,
     pub(crate) accounting: Accounting,
     ledger: Arc<dyn Ledger>,
+    audit: Option<AuditTrail>,
     draining: AtomicBool,
+    /// From it come the placeholders' tags; as long-lived as the process.
+    mask_secret: Arc<[u8; 32]>,
+    /// The labels of conversations that were above the default once.
+    labels: Stickiness,
     /// Requests under way, until their outcomes are recorded.
     under_way: TaskTracker,
     /// Ends them.
@@ -121,10 +132,20 @@ impl Pipeline {
             snapshot: ArcSwap::from_pointee(snapshot),
             accounting,
             ledger,
+            audit: None,
             draining: AtomicBool::new(false),
+            mask_secret: Arc::new(random_secret()),
+            labels: Stickiness::new(),
             under_way: TaskTracker::new(),
             cut: CancellationToken::new(),
         }
+    }
+
+    /// The same pipeline, telling an audit trail of each request.
+    #[must_use]
+    pub fn with_audit(mut self, audit: AuditTrail) -> Self {
+        self.audit = Some(audit);
+        self
     }
 
     /// Replaces the configuration. Requests under way keep the one they started with.
@@ -164,6 +185,9 @@ impl Pipeline {
                 format!("outcomes cannot be recorded: {error}"),
             )
         })?;
+        if let Some(audit) = &self.audit {
+            audit.ready()?;
+        }
         Ok(self.snapshot.load().deployments().len())
     }
 
@@ -204,6 +228,7 @@ impl Pipeline {
             started_unix_ms,
             received,
             claim,
+            conversation,
             flow,
             account,
             request,
@@ -232,7 +257,13 @@ impl Pipeline {
         };
         let mut course = Course::new(ground, draft, client);
         let ended = {
-            let way = AssertUnwindSafe(self.travel(ground, &mut course, &account, claim));
+            let way = AssertUnwindSafe(self.travel(
+                ground,
+                &mut course,
+                &account,
+                claim,
+                conversation.as_deref(),
+            ));
             tokio::select! {
                 biased;
                 travelled = way.catch_unwind() => travelled.map_err(|_| panicked()),
@@ -251,19 +282,27 @@ impl Pipeline {
         course: &mut Course<'_>,
         account: &Account,
         claim: Claim,
+        conversation: Option<&str>,
     ) {
         let Some(draft) = course.draft() else {
             return;
         };
         let Decided {
             permit,
+            disguises,
             attempts,
             persistence,
-        } = match self.decide(ground.snapshot, account, claim, ground.request, draft) {
+        } = match self.decide(
+            ground.snapshot,
+            account,
+            (claim, conversation),
+            ground.request,
+            draft,
+        ) {
             Ok(decided) => decided,
             Err(error) => return course.fail(error).await,
         };
-        let scene = ground.scene(&permit, persistence);
+        let scene = ground.scene(&permit, &disguises, persistence);
         let begun = tokio::select! {
             biased;
             begun = first_answer(scene, &attempts) => begun,
@@ -281,14 +320,15 @@ impl Pipeline {
         &self,
         snapshot: &Snapshot,
         account: &Account,
-        claim: Claim,
+        (claim, conversation): (Claim, Option<&str>),
         request: &Request,
         draft: &mut Draft,
     ) -> Result<Decided, Error> {
         self.ready()?;
         let route = snapshot.route(&request.model, account)?;
-        let seen = scan(request, &snapshot.guard);
+        let seen = snapshot.guard.scan(request);
         draft.findings = seen.counts();
+        draft.proof.tenant = account.tenant.as_deref().map(AuditName::new);
         let labels = Labels {
             default: snapshot.default_sensitivity,
             route: route.settings.sensitivity,
@@ -300,11 +340,30 @@ impl Pipeline {
             route.settings.constraint.clone(),
             account.constraint.clone(),
         ];
-        let permit = decide(&snapshot.rules, &labels, constraints).map_err(|refusal| {
+        let metadata = metadata_labels(request);
+        let facts = Facts {
+            tenant: account.tenant.as_deref(),
+            key: Some(account.key.as_str()),
+            flow: draft.flow.as_ref().map(FlowName::as_str),
+            route: Some(&request.model),
+            region: None,
+            labels: Some(&metadata),
+            previous: conversation.and_then(|name| self.labels.of(account, name)),
+        };
+        let decided = snapshot.policy.decide(&labels, &facts, constraints);
+        let permit = decided.map_err(|refusal| {
             draft.sensitivity = refusal.sensitivity;
-            Error::new(ErrorKind::PolicyRefused, refusal.reason)
+            draft.proof.refused(&refusal.rules);
+            if let Some(name) = conversation {
+                self.labels.raise(account, name, refusal.sensitivity);
+            }
+            Error::new(ErrorKind::PolicyRefused, refusal.reason).with_code(refusal.code.as_str())
         })?;
         draft.sensitivity = permit.sensitivity();
+        draft.proof.permitted(&permit);
+        if let Some(name) = conversation {
+            self.labels.raise(account, name, permit.sensitivity());
+        }
         let query = Query {
             request,
             route: &route,
@@ -321,8 +380,11 @@ impl Pipeline {
                     .map(|attempt| attempt.deployment)
                     .collect();
                 let persistence = persistence(&route.settings);
+                let owner = owner(account, conversation, request);
+                let secret = Arc::clone(&self.mask_secret);
                 Ok(Decided {
                     permit,
+                    disguises: Disguises::new(seen, owner, secret),
                     attempts,
                     persistence,
                 })
@@ -343,6 +405,7 @@ impl Pipeline {
         let snapshot = self.snapshot.load_full();
         let request = &admission.request;
         let account = &admission.account;
+        let said = (admission.claim, admission.conversation.as_deref());
         let mut draft = Draft::new(
             admission.id,
             admission.started_unix_ms,
@@ -352,17 +415,17 @@ impl Pipeline {
         );
         let Decided {
             permit,
+            disguises,
             attempts,
             persistence,
-        } = self.decide(&snapshot, account, admission.claim, request, &mut draft)?;
+        } = self.decide(&snapshot, account, said, request, &mut draft)?;
         if let Some(deployment) = attempts.first() {
-            let passage = permit
-                .passage(deployment)
-                .map_err(|denial| Error::new(ErrorKind::PolicyRefused, denial.to_string()))?;
+            let request = Arc::new(request.clone());
+            let outgoing = disguises.outgoing(&snapshot.guard, &permit, &request, deployment)?;
             let mut call = Call::new(
-                passage,
+                outgoing.passage,
                 Arc::clone(deployment),
-                Arc::new(request.clone()),
+                outgoing.request,
                 persistence.timeouts,
                 admission.id,
             )?;
@@ -395,7 +458,10 @@ impl Pipeline {
         self.record(draft.finish(&ending, vec![]));
     }
 
-    pub(crate) fn record(&self, outcome: freehold_types::Outcome) {
+    pub(crate) fn record(&self, (outcome, proof): (Outcome, Proof)) {
+        if let Some(audit) = &self.audit {
+            audit.keep(&outcome, proof);
+        }
         observe::outcome(&outcome, &self.snapshot.load());
         if let Err(error) = self.ledger.record(&outcome) {
             observe::unrecorded();
@@ -406,6 +472,49 @@ impl Pipeline {
     }
 }
 
+/// Whose conversation it is. Without a name, a conversation is known by how it begins: that stays
+/// while it grows.
+fn owner(account: &Account, conversation: Option<&str>, request: &Request) -> Owner {
+    let tenant = account.tenant.as_deref().unwrap_or(account.key.as_str());
+    let begins = || {
+        let first = request.messages.iter().flat_map(|message| &message.parts);
+        first
+            .filter_map(|part| match part {
+                Part::Text { text, .. } => Some(text.as_str()),
+                _ => None,
+            })
+            .next()
+            .unwrap_or_default()
+    };
+    Owner {
+        tenant: tenant.to_owned(),
+        conversation: conversation.unwrap_or_else(begins).to_owned(),
+    }
+}
+
+/// 32 bytes from the operating system, by way of random ids.
+fn random_secret() -> [u8; 32] {
+    let mut secret = [0; 32];
+    for half in secret.chunks_exact_mut(16) {
+        half.copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+    }
+    secret
+}
+
+/// Texts, numbers and truth values of the request's metadata, as rules compare them.
+fn metadata_labels(request: &Request) -> BTreeMap<String, String> {
+    let text = |value: &serde_json::Value| match value {
+        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::Bool(_) | serde_json::Value::Number(_) => Some(value.to_string()),
+        _ => None,
+    };
+    request
+        .metadata
+        .iter()
+        .filter_map(|(name, value)| Some((name.clone(), text(value)?)))
+        .collect()
+}
+
 fn shutting_down() -> Error {
     Error::new(ErrorKind::Unavailable, "the gateway is shutting down")
 }
@@ -413,6 +522,7 @@ fn shutting_down() -> Error {
 /// What guard, policy and route decided.
 struct Decided {
     permit: Permit,
+    disguises: Disguises,
     attempts: Vec<Arc<Deployment>>,
     persistence: Persistence,
 }

@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freehold_policy::Rules;
+use freehold_guard::Guard;
+use freehold_policy::Policy;
 use freehold_ports::{Account, Backend, Timeouts};
 use freehold_route::{Resolved, RouteSettings, RouteTable, matches_pattern};
 use freehold_types::{BackendId, Deployment, DeploymentId, Error, ErrorKind, Sensitivity};
@@ -13,12 +14,12 @@ use crate::attempts::Persistence;
 
 /// The configuration as a request sees it.
 pub struct Snapshot {
-    /// The operator's rules.
-    pub rules: Rules,
+    /// The operator's policy.
+    pub policy: Policy,
     /// The label of a request about which nobody says more.
     pub default_sensitivity: Sensitivity,
-    /// How far the guard looks.
-    pub guard: freehold_guard::Limits,
+    /// Looks for what is sensitive.
+    pub guard: Guard,
     /// Every name that leads somewhere.
     pub routes: RouteTable,
     /// Every backend, by id.

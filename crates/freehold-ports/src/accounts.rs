@@ -8,6 +8,8 @@ use freehold_types::{Error, FlowName, KeyName, Sensitivity};
 pub struct Account {
     /// The key's name; `anonymous` when the gateway asks for none.
     pub key: KeyName,
+    /// Whose key it is, where the operator says so.
+    pub tenant: Option<String>,
     /// The least sensitive label of its requests.
     pub sensitivity: Option<Sensitivity>,
     /// What it demands of backends.

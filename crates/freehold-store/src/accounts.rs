@@ -22,6 +22,8 @@ pub struct KeySettings {
     /// The key itself, or `sha256:` and the 64 hex digits of its SHA-256. Only the hash is kept.
     /// Keys must be long and random: a hash does not protect one that can be guessed.
     pub secret: SecretString,
+    /// Whose key it is.
+    pub tenant: Option<String>,
     /// The least sensitive label of its requests.
     pub sensitivity: Option<Sensitivity>,
     /// Routes it may name, with `*` wildcards; empty means all.
@@ -81,6 +83,7 @@ impl StaticAccounts {
             }
             let account = Arc::new(Account {
                 key: key.name,
+                tenant: key.tenant,
                 sensitivity: key.sensitivity,
                 constraint: key.constraint,
                 routes: key.routes,
@@ -134,6 +137,7 @@ impl Accounts for StaticAccounts {
 fn anonymous() -> Arc<Account> {
     Arc::new(Account {
         key: KeyName::from(ANONYMOUS),
+        tenant: None,
         sensitivity: None,
         constraint: Constraint::default(),
         routes: Vec::new(),

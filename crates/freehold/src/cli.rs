@@ -7,7 +7,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod privacy;
 
-pub(crate) use privacy::{GuardArgs, GuardCommand, GuardEvalArgs, GuardScanArgs};
+pub(crate) use privacy::{
+    AuditArgs, AuditCommand, AuditShowArgs, GuardArgs, GuardCommand, GuardEvalArgs, GuardScanArgs,
+    PolicyArgs, PolicyCommand, PolicyExplainArgs,
+};
 
 /// One API for rented and owned models: decides per request which may and which should serve it,
 /// and records what happened.
@@ -56,6 +59,10 @@ pub(crate) enum Command {
     Usage(UsageArgs),
     /// See what the guard finds, and measure how good it is
     Guard(GuardArgs),
+    /// Try the policy on cases, and see which rule decides
+    Policy(PolicyArgs),
+    /// Verify, show and export the trail of decisions
+    Audit(AuditArgs),
     /// Check the configuration, or print its JSON Schema
     Config(ConfigArgs),
     /// Check machine, keys, reachability and model fit

@@ -32,7 +32,8 @@ fn main() -> ExitCode {
         }
     };
     match runtime.block_on(run(cli)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(report) if is_broken_pipe(&report) => ExitCode::SUCCESS,
         Err(report) => {
             use std::io::Write;
@@ -43,7 +44,8 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> miette::Result<()> {
+/// False when the command ran, and what it looked at is not as it should be.
+async fn run(cli: Cli) -> miette::Result<bool> {
     let config = cli.config.as_deref();
     let ledger = || -> miette::Result<_> {
         Ok(Source::read(config)?
@@ -54,7 +56,7 @@ async fn run(cli: Cli) -> miette::Result<()> {
         Ok(error) => miette::Report::from_err(error),
         Err(error) => miette::miette!("{error:#}"),
     };
-    match cli.command {
+    let done = match cli.command {
         Command::Serve(args) => commands::serve::run(args, config).await,
         Command::Chat(args) => commands::chat::run(args).await.map_err(told),
         Command::Explain(args) => commands::explain::run(args, &ledger()?).await.map_err(told),
@@ -64,9 +66,18 @@ async fn run(cli: Cli) -> miette::Result<()> {
             let settings = Source::read(config)?.settings(&Overrides::default())?;
             commands::guard::run(args, &settings.guard).map_err(told)
         }
+        Command::Policy(args) => {
+            let settings = Source::read(config)?.settings(&Overrides::default())?;
+            return commands::policy::run(args, &settings).map_err(told);
+        }
+        Command::Audit(args) => {
+            let settings = Source::read(config)?.settings(&Overrides::default())?;
+            return commands::audit::run(args, &settings.audit.settings).map_err(told);
+        }
         Command::Config(args) => commands::config_command::run(args, config),
         Command::Doctor(args) => commands::doctor::run(args, config).await.map_err(told),
-    }
+    };
+    done.map(|()| true)
 }
 
 /// Whoever read our output has seen enough: `freehold usage | head`.

@@ -43,7 +43,10 @@ pub(crate) async fn wire(settings: &Settings, engines: &mut Engines) -> Result<W
         backends.insert(backend.id().clone(), backend);
         deployments.extend(found);
     }
-    let deployments = deployments.into_iter().map(Arc::new).collect();
+    let deployments: Vec<_> = deployments.into_iter().map(Arc::new).collect();
+    if let Ok((_, odd)) = settings.policy_source.compile(Some(&deployments)) {
+        warnings.extend(odd.iter().map(|warning| format!("policy: {warning}")));
+    }
     let routes = RouteTable::new(
         deployments,
         templates,
@@ -53,12 +56,9 @@ pub(crate) async fn wire(settings: &Settings, engines: &mut Engines) -> Result<W
     .context("routes")?;
     Ok(Wired {
         snapshot: Snapshot {
-            rules: settings.rules.clone(),
+            policy: settings.policy.clone(),
             default_sensitivity: settings.default_sensitivity,
-            guard: freehold_guard::Limits {
-                opaque_is_restricted: settings.opaque_is_restricted,
-                ..freehold_guard::Limits::default()
-            },
+            guard: settings.guard.clone(),
             routes,
             backends,
         },

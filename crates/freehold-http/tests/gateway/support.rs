@@ -107,9 +107,19 @@ fn route(name: &str, targets: &[&str]) -> RouteSpec {
     }
 }
 
+/// A guard that does not mind pictures.
+fn guard() -> freehold_guard::Guard {
+    let settings = freehold_guard::Settings {
+        opaque: freehold_guard::settings::Opaque::Allowed,
+        ..freehold_guard::Settings::default()
+    };
+    freehold_guard::Guard::new(&settings).unwrap()
+}
+
 fn key(name: &str, secret: &str, routes: &[&str]) -> KeySettings {
     KeySettings {
         name: KeyName::new(name),
+        tenant: None,
         secret: SecretString::from(secret),
         sensitivity: None,
         routes: routes.iter().map(|route| (*route).to_owned()).collect(),
@@ -185,9 +195,9 @@ impl Bench {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let ledger = Arc::new(MemoryLedger::new());
         let snapshot = Snapshot {
-            rules: Rules::open(),
+            policy: Rules::open().into(),
             default_sensitivity: Sensitivity::Internal,
-            guard: freehold_guard::Limits::default(),
+            guard: guard(),
             routes: table(built.deployments),
             backends: built.backends,
         };

@@ -265,9 +265,9 @@ impl Bench {
         ];
         let default = RouteSettings::default();
         let snapshot = Snapshot {
-            rules: Rules::open(),
+            policy: Rules::open().into(),
             default_sensitivity: Sensitivity::Internal,
-            guard: freehold_guard::Limits::default(),
+            guard: freehold_guard::Guard::new(&freehold_guard::Settings::default()).unwrap(),
             routes: RouteTable::new(deployments, vec![], vec![route], default).unwrap(),
             backends: HashMap::from([
                 (one.id.clone(), Arc::clone(&one) as Arc<dyn Backend>),
@@ -299,9 +299,11 @@ impl Bench {
             started_unix_ms: self.clock.unix_ms(),
             received: self.clock.monotonic(),
             claim,
+            conversation: None,
             flow: None,
             account: Arc::new(Account {
                 key: KeyName::new("app"),
+                tenant: None,
                 sensitivity: None,
                 constraint: Constraint::default(),
                 routes: vec![],

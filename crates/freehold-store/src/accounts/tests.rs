@@ -2,6 +2,7 @@ use super::*;
 
 fn key(name: &str, secret: &str) -> KeySettings {
     KeySettings {
+        tenant: None,
         name: name.into(),
         secret: secret.to_owned().into(),
         sensitivity: None,
@@ -16,6 +17,7 @@ fn a_key_is_known_in_the_clear_and_by_its_hash() {
     let hashed = format!("sha256:{}", hex::encode(Sha256::digest("fh-second")));
     let accounts = StaticAccounts::new([
         KeySettings {
+            tenant: None,
             sensitivity: Some(Sensitivity::Confidential),
             flow: Some("support".into()),
             routes: vec!["auto".to_owned()],

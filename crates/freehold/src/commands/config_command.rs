@@ -72,7 +72,7 @@ fn meaning(settings: &Settings, file: Option<&Path>) -> Value {
         "file": file,
         "listen": settings.listen.to_string(),
         "admin": settings.admin.map(|address| address.to_string()),
-        "outside_up_to": settings.rules.outside_up_to.map(|label| label.as_str()),
+        "outside_up_to": settings.policy.outside_up_to().map(|label| label.as_str()),
         "default_sensitivity": settings.default_sensitivity.as_str(),
         "backends": backends,
         "routes": routes.collect::<Vec<_>>(),

@@ -1,11 +1,13 @@
 //! One module per command.
 
+pub(crate) mod audit;
 pub(crate) mod chat;
 pub(crate) mod config_command;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod guard;
 pub(crate) mod models;
+pub(crate) mod policy;
 pub(crate) mod serve;
 mod time_range;
 pub(crate) mod usage;

@@ -9,9 +9,11 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use freehold_http::{Gateway, Server, ServerSettings, Tls};
-use freehold_pipeline::Pipeline;
-use freehold_ports::{Clock, SystemClock};
+use freehold_pipeline::{AuditTrail, Pipeline};
+use freehold_ports::{Audit as _, Clock, SystemClock};
 use freehold_store::SqliteLedger;
+use freehold_store::audit::AuditLog;
+use freehold_types::audit::{Administration, AdministrativeAct, AuditEvent, AuditName};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -48,11 +50,16 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     let wired = wire(&settings, &mut engines).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let deployments = wired.snapshot.deployments().to_vec();
-    let pipeline = Arc::new(Pipeline::new(
-        wired.snapshot,
-        ledger.clone(),
-        Arc::clone(&clock),
-    ));
+    let mut pipeline = Pipeline::new(wired.snapshot, ledger.clone(), Arc::clone(&clock));
+    let audit = open_audit(&settings)?;
+    if let Some(log) = &audit {
+        pipeline = pipeline.with_audit(AuditTrail {
+            trail: log.clone(),
+            required: settings.audit.required,
+        });
+    }
+    let pipeline = Arc::new(pipeline);
+    note(audit.as_ref(), AdministrativeAct::Served, &source);
     let gateway = Arc::new(Gateway {
         pipeline: Arc::clone(&pipeline),
         accounts: arc_swap::ArcSwap::from_pointee(wired.accounts),
@@ -73,8 +80,8 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
         admin: admin.as_ref().map(Server::address),
         config: source.name(),
         deployments: &deployments,
-        sealed: settings.rules.outside_up_to.is_none(),
-        outside_up_to: settings.rules.outside_up_to,
+        sealed: settings.policy.outside_up_to().is_none(),
+        outside_up_to: settings.policy.outside_up_to(),
         default_sensitivity: settings.default_sensitivity,
         needs_key: !settings.keys.is_empty(),
         hints: wired.warnings,
@@ -96,6 +103,7 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
         overrides,
         gateway,
         engines,
+        audit,
         tls,
         files: settings.files,
     };
@@ -113,6 +121,12 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     pipeline.cut();
     pipeline.idle().await;
     finish(cut, &mut reloader.engines, &ledger).await;
+    if let Some(audit) = &reloader.audit {
+        note(Some(audit), AdministrativeAct::Stopped, &reloader.source);
+        if let Err(error) = audit.shutdown() {
+            tracing::error!(%error, "the audit trail was not closed as it should be");
+        }
+    }
     Ok(())
 }
 
@@ -130,6 +144,33 @@ async fn finish(connections_cut: usize, engines: &mut Engines, ledger: &SqliteLe
         Err(error) => format!("stopped; some outcomes wait for the next start: {error}"),
     };
     tracing::info!("{end}");
+}
+
+/// Opens the audit trail, if there is to be one.
+fn open_audit(settings: &Settings) -> Result<Option<Arc<AuditLog>>> {
+    let choice = &settings.audit;
+    if !choice.enabled {
+        return Ok(None);
+    }
+    let opened = AuditLog::open(choice.settings.clone());
+    Ok(Some(Arc::new(opened.context("the audit trail")?)))
+}
+
+/// Keeps an act of the gateway's own in the audit trail.
+fn note(audit: Option<&Arc<AuditLog>>, act: AdministrativeAct, source: &Source) {
+    let Some(audit) = audit else {
+        return;
+    };
+    let event = AuditEvent::Administration(Administration {
+        act,
+        actor: AuditName::new("gateway"),
+        after: Some(source.digest()),
+        before: None,
+        object: AuditName::new(&source.name()),
+    });
+    if let Err(error) = audit.record(&event) {
+        tracing::error!(%error, "an act could not be audited");
+    }
 }
 
 /// Clients' listener and the operator's.
@@ -176,6 +217,7 @@ struct Reloader {
     overrides: Overrides,
     gateway: Arc<Gateway>,
     engines: Engines,
+    audit: Option<Arc<AuditLog>>,
     tls: Option<Tls>,
     /// Files of certificates.
     files: Vec<PathBuf>,
@@ -220,8 +262,14 @@ impl Reloader {
     /// Replaces the configuration, or says why not and keeps the old one.
     async fn reload(&mut self) {
         match self.try_reload().await {
-            Ok(deployments) => tracing::info!(deployments, "configuration reloaded"),
+            Ok(deployments) => {
+                tracing::info!(deployments, "configuration reloaded");
+                let act = AdministrativeAct::ConfigReloaded;
+                note(self.audit.as_ref(), act, &self.source);
+            }
             Err(error) => {
+                let act = AdministrativeAct::ConfigRejected;
+                note(self.audit.as_ref(), act, &self.source);
                 metrics::counter!("freehold_failed_reloads_total").increment(1);
                 tracing::error!("the configuration was NOT reloaded, the old one stays: {error}");
             }

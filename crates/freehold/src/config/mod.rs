@@ -3,6 +3,7 @@
 
 mod certificates;
 mod locate;
+pub(crate) mod policy;
 pub(crate) mod raw;
 mod routes;
 pub(crate) mod settings;
@@ -10,6 +11,9 @@ mod text;
 pub(crate) mod transport;
 
 use std::path::{Path, PathBuf};
+
+use freehold_types::audit::{Digest, HexBytes};
+use sha2::{Digest as _, Sha256};
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
@@ -107,6 +111,11 @@ impl Source {
             path: Some(path.to_owned()),
             text,
         })
+    }
+
+    /// SHA-256 of its text.
+    pub(crate) fn digest(&self) -> Digest {
+        HexBytes(Sha256::digest(self.text.as_bytes()).into())
     }
 
     /// What the text means.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use freehold_policy::PolicySettings;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -23,8 +24,8 @@ pub(crate) struct Config {
     pub(crate) outbound: Outbound,
     /// What is looked for in requests and answers.
     pub(crate) guard: freehold_guard::Settings,
-    /// What policy does with labels.
-    pub(crate) policy: Policy,
+    /// Which backends may serve which requests, and what must be masked first.
+    pub(crate) policy: PolicySettings,
     /// Who may ask. Without any, the gateway serves everybody who reaches it, on loopback only.
     pub(crate) keys: Vec<Key>,
     /// Places where models are served, by name. Vendors whose API key is in the environment need
@@ -35,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) routes: BTreeMap<String, Route>,
     /// The record of outcomes.
     pub(crate) ledger: Ledger,
+    /// The chain of decisions.
+    pub(crate) audit: Audit,
     /// Whether vendors whose API key is in the environment, and the default model when it is in
     /// the store, become backends by themselves. Default: true.
     pub(crate) discover: Option<bool>,
@@ -106,25 +109,34 @@ pub(crate) enum Sensitivity {
     Restricted,
 }
 
-/// What policy does with labels.
+/// The chain of decisions: who asked, what was seen, what policy allowed, where it went; no text.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct Policy {
-    /// The label of a request about which nobody says more.
-    pub(crate) default_sensitivity: Sensitivity,
-    /// The most sensitive label that outside backends may see.
-    pub(crate) outside_up_to: Sensitivity,
-    /// Whether a picture, sound or document, which nothing can scan yet, makes a request
-    /// `restricted`.
-    pub(crate) opaque_is_restricted: bool,
+pub(crate) struct Audit {
+    /// Whether decisions are kept. Default: true.
+    pub(crate) enabled: bool,
+    /// Whether a request is refused when its decision could not be kept.
+    pub(crate) required: bool,
+    /// Where. Default: `audit` in Freehold's directory.
+    pub(crate) directory: Option<PathBuf>,
+    /// The signing key's file, made when it is not there; the public key lies beside it. Default:
+    /// `audit.key` in Freehold's directory.
+    pub(crate) key_file: Option<PathBuf>,
+    /// A checkpoint is signed this long after a record at the latest, in seconds.
+    pub(crate) checkpoint_s: u32,
+    /// A checkpoint is signed after so many records at the latest.
+    pub(crate) checkpoint_records: u32,
 }
 
-impl Default for Policy {
+impl Default for Audit {
     fn default() -> Self {
         Self {
-            default_sensitivity: Sensitivity::Internal,
-            outside_up_to: Sensitivity::Internal,
-            opaque_is_restricted: false,
+            enabled: true,
+            required: false,
+            directory: None,
+            key_file: None,
+            checkpoint_s: 10,
+            checkpoint_records: 1_000,
         }
     }
 }
@@ -171,6 +183,9 @@ pub(crate) struct Key {
     pub(crate) require: Require,
     /// The workload of its requests, unless a request names one.
     pub(crate) flow: Option<String>,
+    /// Whose key it is: rules can ask for it, and what is masked for one tenant is never put back
+    /// for another.
+    pub(crate) tenant: Option<String>,
 }
 
 /// A place where models are served.

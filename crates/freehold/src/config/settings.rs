@@ -6,14 +6,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use freehold_guard::Guard;
 use freehold_hosted::{Catalogue, Networks, Row};
-use freehold_policy::{Constraint, Rules};
+use freehold_policy::{Constraint, Policy};
+use freehold_store::audit::AuditSettings;
 use freehold_store::{KeySettings, StoreSettings, SyncPolicy};
 use freehold_types::{
     BackendId, Capability, Deployment, NanoUsd, Perimeter, PriceBasis, Sensitivity, Site,
 };
 use secrecy::SecretString;
 
+use super::policy::PolicySource;
 use super::raw::{self, PerimeterMode};
 use super::transport::{self, BackendTls, ListenerTls};
 use super::{Complaint, routes};
@@ -63,15 +66,17 @@ pub(crate) struct Settings {
     pub(crate) body_timeout: Duration,
     pub(crate) connections_max: usize,
     pub(crate) drain: Duration,
-    pub(crate) guard: freehold_guard::Guard,
-    pub(crate) rules: Rules,
+    pub(crate) guard: Guard,
+    pub(crate) policy: Policy,
+    /// What the policy was compiled from, to compare it with the deployments once they are known.
+    pub(crate) policy_source: PolicySource,
     pub(crate) default_sensitivity: Sensitivity,
-    pub(crate) opaque_is_restricted: bool,
     pub(crate) keys: Vec<KeySettings>,
     pub(crate) hosted: Vec<HostedEntry>,
     pub(crate) embedded: Vec<EmbeddedEntry>,
     pub(crate) routes: Vec<RouteSpec>,
     pub(crate) ledger: StoreSettings,
+    pub(crate) audit: AuditChoice,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) hints: Vec<String>,
 }
@@ -143,6 +148,10 @@ impl Settings {
             .transpose()?;
         transport::warn(&raw, environment, hosted.is_empty(), &mut hints);
         let keys = keys(&raw.keys)?;
+        let guard =
+            Guard::new(&raw.guard).map_err(|error| Complaint::new(["guard"], error.to_string()))?;
+        let policy_source = PolicySource::new(&raw, sealed);
+        let (policy, _) = policy_source.compile(None)?;
         check_listen(&raw.server, &keys)?;
         Ok(Self {
             listen: raw.server.listen,
@@ -157,22 +166,16 @@ impl Settings {
             body_timeout: Duration::from_secs(raw.server.body_timeout_s.into()),
             connections_max: raw.server.connections_max.max(1) as usize,
             drain: Duration::from_secs(raw.server.drain_s.into()),
-            guard: freehold_guard::Guard::new(&raw.guard)
-                .map_err(|error| Complaint::new(["guard"], error.to_string()))?,
-            rules: if sealed {
-                Rules::sealed()
-            } else {
-                Rules {
-                    outside_up_to: Some(sensitivity(raw.policy.outside_up_to)),
-                }
-            },
-            default_sensitivity: sensitivity(raw.policy.default_sensitivity),
-            opaque_is_restricted: raw.policy.opaque_is_restricted,
+            guard,
+            policy,
+            policy_source,
+            default_sensitivity: raw.policy.default_sensitivity,
             keys,
             hosted,
             embedded,
             routes: routes::entries(&raw.routes)?,
             ledger: ledger(&raw.ledger, environment),
+            audit: audit(&raw.audit, environment),
             catalogue,
             hints,
         })
@@ -229,6 +232,7 @@ fn keys(raw: &[raw::Key]) -> Result<Vec<KeySettings>, Complaint> {
             routes: key.routes.clone(),
             constraint: constraint(&key.require),
             flow: key.flow.as_deref().map(Into::into),
+            tenant: key.tenant.clone(),
         });
     }
     // The store finds doubles; its complaint names the keys.
@@ -249,6 +253,31 @@ fn ledger(raw: &raw::Ledger, environment: &Environment) -> StoreSettings {
         ms => SyncPolicy::Every(Duration::from_millis(ms.into())),
     };
     settings
+}
+
+/// What becomes of the audit trail.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct AuditChoice {
+    pub(crate) enabled: bool,
+    pub(crate) required: bool,
+    pub(crate) settings: AuditSettings,
+}
+
+fn audit(raw: &raw::Audit, environment: &Environment) -> AuditChoice {
+    let mut settings = AuditSettings::new(&environment.home);
+    if let Some(directory) = &raw.directory {
+        settings.dir.clone_from(directory);
+    }
+    if let Some(file) = &raw.key_file {
+        settings.key_file.clone_from(file);
+    }
+    settings.checkpoint_interval = Duration::from_secs(raw.checkpoint_s.max(1).into());
+    settings.checkpoint_records = raw.checkpoint_records.max(1).into();
+    AuditChoice {
+        enabled: raw.enabled,
+        required: raw.required,
+        settings,
+    }
 }
 
 /// Reads backends, one at a time.
