@@ -131,7 +131,7 @@ pub struct AuditDecision {
     /// The request.
     pub request: RequestId,
     /// The route that the client's name led to; `None` when it led nowhere, because what the
-    /// client wrote there is the client's own text.
+    /// client wrote there is the client's own text. A wildcard route has the name that matched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<AuditName>,
     /// The ids of the policy rules that applied, in the order of the policy.

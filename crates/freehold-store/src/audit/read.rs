@@ -50,7 +50,34 @@ pub(crate) fn list(dir: &Path) -> io::Result<Vec<SegmentFile>> {
         }
     }
     segments.sort_by_key(|segment| segment.number);
+    let unseen = unseen(dir, &segments)?;
+    segments.extend(unseen);
+    segments.sort_by_key(|segment| segment.number);
     Ok(segments)
+}
+
+/// Segments that the directory did not tell of: while others are being made, it may skip some.
+fn unseen(dir: &Path, segments: &[SegmentFile]) -> io::Result<Vec<SegmentFile>> {
+    /// More segments are not made while a directory is read.
+    const GAP_MAX: usize = 10_000;
+    let mut unseen = Vec::new();
+    let mut next = 1;
+    for segment in segments {
+        for number in (next..segment.number).take(GAP_MAX) {
+            let path = dir.join(file_name(number));
+            match fs::metadata(&path) {
+                Ok(metadata) => unseen.push(SegmentFile {
+                    number,
+                    path,
+                    bytes: metadata.len(),
+                }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        next = segment.number.saturating_add(1);
+    }
+    Ok(unseen)
 }
 
 /// Where a line stands and how it ends.

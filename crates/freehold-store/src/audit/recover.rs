@@ -4,6 +4,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use freehold_types::audit::{CheckpointReason, Digest};
 
@@ -28,7 +29,7 @@ impl Lock {
             .truncate(false)
             .open(&path)
             .map_err(AuditLogError::io("cannot open the lock file", &path))?;
-        match file.try_lock() {
+        match try_long(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
@@ -51,6 +52,26 @@ impl Lock {
     }
 }
 
+/// Whoever verifies a trail holds the lock for a moment, to see whether somebody writes: see
+/// [`is_written`].
+fn try_long(file: &File) -> Result<(), TryLockError> {
+    const TRIES: u32 = 10;
+    const PAUSE: Duration = Duration::from_millis(10);
+    for _ in 1..TRIES {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            done => return done,
+        }
+    }
+    file.try_lock()
+}
+
+/// True when a process writes this trail at the moment.
+pub(crate) fn is_written(dir: &Path) -> bool {
+    let lock = File::open(dir.join("lock"));
+    lock.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Creates the directory, for the owner's eyes only.
 pub(crate) fn create_dir(dir: &Path) -> Result<(), AuditLogError> {
     let mut builder = fs::DirBuilder::new();
@@ -65,7 +86,7 @@ pub(crate) fn create_dir(dir: &Path) -> Result<(), AuditLogError> {
 /// Where the chain ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Ended {
-    /// The segment to go on in; `None` begins a new one.
+    /// The segment to go on in; `None` when there is none yet.
     pub(crate) segment: Option<SegmentFile>,
     /// The highest number of a segment.
     pub(crate) number: u64,
@@ -94,7 +115,6 @@ pub(crate) fn recover(dir: &Path) -> Result<Ended, AuditLogError> {
         let last = at + 1 == segments.len();
         if last {
             end.torn_bytes = scanned.torn_bytes;
-            end.damaged = scanned.bad_at_end;
             segment = Some((candidate, scanned.good_bytes));
         }
         end.before(scanned);
@@ -108,17 +128,17 @@ pub(crate) fn recover(dir: &Path) -> Result<Ended, AuditLogError> {
     }
     compare(dir, &head, &end, !segments.is_empty())?;
     let segment = match segment {
-        Some((last, good_bytes)) if !end.damaged => Some(repair(last, good_bytes)?),
-        _ => None,
+        Some((last, good_bytes)) => Some(repair(last, good_bytes)?),
+        None => None,
     };
-    let (sequence, hash) = end.last.unwrap_or((0, Digest::ZERO));
+    let (sequence, hash) = end.next_after();
     Ok(Ended {
         segment,
         number: segments.last().map_or(0, |segment| segment.number),
         sequence,
         hash,
         since_checkpoint: sequence.saturating_sub(end.checkpoint.unwrap_or(0)),
-        clean: sequence == 0 || (end.stopped && end.torn_bytes == 0 && !end.damaged),
+        clean: sequence == 0 || (end.stopped && end.torn_bytes == 0 && end.damaged == 0),
         torn_bytes: end.torn_bytes,
     })
 }
@@ -134,8 +154,11 @@ struct End {
     checkpoint: Option<u64>,
     stopped: bool,
     torn_bytes: u64,
-    /// True when the last segment ends with lines that are whole but wrong.
-    damaged: bool,
+    /// Lines behind the last good record that are whole but wrong, and the hash that the last of
+    /// them states. They stay where they are, and the chain goes on behind them: only so does
+    /// verification find them, and nothing else, for ever.
+    damaged: u64,
+    stated: Option<Digest>,
     /// The hash of the record that the head file names.
     at_head: Option<Digest>,
 }
@@ -147,9 +170,17 @@ impl End {
         if self.last.is_none() {
             self.last = scanned.last;
             self.stopped = scanned.stopped;
+            self.damaged += scanned.damaged;
+            self.stated = self.stated.or(scanned.stated);
         }
         self.checkpoint = self.checkpoint.or(scanned.checkpoint);
         self.at_head = self.at_head.or(scanned.at_head);
+    }
+
+    /// The sequence and the hash that the next record follows.
+    fn next_after(&self) -> (u64, Digest) {
+        let (sequence, hash) = self.last.unwrap_or((0, Digest::ZERO));
+        (sequence + self.damaged, self.stated.unwrap_or(hash))
     }
 }
 
@@ -164,7 +195,8 @@ struct Scan {
     /// Bytes of whole lines.
     good_bytes: u64,
     torn_bytes: u64,
-    bad_at_end: bool,
+    damaged: u64,
+    stated: Option<Digest>,
 }
 
 impl Scan {
@@ -183,8 +215,9 @@ impl Scan {
                 break;
             }
             self.good_bytes = lines.offset();
-            self.bad_at_end = !self.line(lines.text(), head_sequence);
-            if self.bad_at_end {
+            if !self.line(lines.text(), head_sequence) {
+                self.damaged += 1;
+                self.stated = Line::parse(lines.text()).map(|line| line.hash);
                 tracing::error!(
                     segment = %segment.path.display(),
                     line = info.number,
@@ -205,6 +238,7 @@ impl Scan {
         };
         self.first.get_or_insert(record.sequence);
         self.last = Some((record.sequence, line.hash));
+        (self.damaged, self.stated) = (0, None);
         self.stopped = false;
         if record.sequence == head_sequence {
             self.at_head = Some(line.hash);
@@ -224,7 +258,7 @@ impl Scan {
 /// Refuses a trail that is shorter than its head file says, or another one. A power failure cannot
 /// bring that about: segments are on the disk before the head file names them.
 fn compare(dir: &Path, head: &Head, end: &End, segments: bool) -> Result<(), AuditLogError> {
-    let last = end.last.map_or(0, |(sequence, _)| sequence);
+    let (last, _) = end.next_after();
     let what = match head {
         // The process died before its first head file was written.
         Head::Missing if last <= 1 => return Ok(()),

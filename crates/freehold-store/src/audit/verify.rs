@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::anchor::{Anchor, HEAD_FILE, Head, read_head};
 use super::keys::PublicKey;
 use super::read::{LineInfo, LineReader, SegmentFile, file_name, list};
+use super::recover::is_written;
 use super::report::{FaultKind, Place, Report};
 use super::walk::Walk;
 use super::{AuditLogError, NotAPublicKey};
@@ -13,6 +14,10 @@ use super::{AuditLogError, NotAPublicKey};
 pub(crate) const ANCHOR: &str = "the anchor";
 /// Progress is told after so many bytes.
 const PROGRESS_BYTES: u64 = 1 << 20;
+
+/// How long a line that a gateway is writing may take, and how often it is looked at.
+const LINE_WAIT_MAX: Duration = Duration::from_millis(500);
+const LINE_PAUSE: Duration = Duration::from_millis(5);
 
 /// What a trail is verified against.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,14 +98,15 @@ pub fn verify(
         end = Place {
             file: segment.name(),
             line: 1,
-            ..end
+            offset: 0,
+            sequence: None,
         };
         if segment.number != number {
             let file = file_name(number);
             let missing = FaultKind::MissingSegment { file };
             walk.report.add(end.clone(), missing);
         }
-        number = segment.number + 1;
+        number = segment.number.saturating_add(1);
         let last = at + 1 == segments.len();
         end = read_segment(&mut walk, segment, last, &mut told, progress)
             .map_err(AuditLogError::io("cannot read", &segment.path))?;
@@ -154,8 +160,8 @@ fn read_segment(
         let Some(mut info) = lines.next_line()? else {
             break;
         };
-        if last {
-            info = wait_for_end(&mut lines, info)?;
+        if last && !info.ended {
+            info = wait_for_end(&mut lines, info, &segment.path)?;
         }
         let place = Place {
             line: info.number,
@@ -180,17 +186,23 @@ fn read_segment(
     Ok(end)
 }
 
-/// The last line may be one that a gateway is just writing.
+/// The last line may be one that a gateway is just writing, or has just written.
 fn wait_for_end<R: std::io::BufRead>(
     lines: &mut LineReader<R>,
     mut info: LineInfo,
+    path: &Path,
 ) -> std::io::Result<LineInfo> {
-    for _ in 0..3 {
-        if info.ended || info.overlong {
+    let mut waited = Duration::ZERO;
+    while !info.ended && !info.overlong && waited < LINE_WAIT_MAX {
+        let written = path.parent().is_some_and(is_written);
+        if written {
+            std::thread::sleep(LINE_PAUSE);
+        }
+        info = lines.read_on(info)?;
+        if !written {
             break;
         }
-        std::thread::sleep(Duration::from_millis(2));
-        info = lines.read_on(info)?;
+        waited += LINE_PAUSE;
     }
     Ok(info)
 }

@@ -359,26 +359,50 @@ fn another_trail_is_found_by_its_key_and_by_an_anchor() {
     assert!(error.to_string().contains("another key"), "{error}");
 }
 
-/// A damaged record does not keep the gateway from starting, and stays visible for ever.
+/// A damaged record does not keep the gateway from starting; it stays where it is, and is found for
+/// ever, alone.
 #[test]
 fn damage_inside_is_not_repaired_and_stays_found_after_a_restart() {
-    let trail = Trail::new(8);
-    let last = segments(&trail.dir()).pop().unwrap();
-    let mut bytes = std::fs::read(&last).unwrap();
-    let at = bytes.len() - 300;
-    let line = line_of(&bytes, at);
-    bytes[at] ^= 4;
-    std::fs::write(&last, bytes).unwrap();
-    let before = trail.check();
-    assert_located(&before, &name(&last), line, "the bit");
-    match AuditLog::open(settings(trail.data.path())) {
-        // The damaged record is the very one that the head file names.
-        Err(error) => assert!(matches!(error, AuditLogError::Changed { .. }), "{error}"),
-        Ok(log) => {
+    let garbage = |line: &mut String| *line = "garbage\n".to_owned();
+    let tenant = |line: &mut String| *line = line.replace("acme", "acne");
+    let hash = |line: &mut String| {
+        let digit = if line.as_bytes()[9] == b'0' { "1" } else { "0" };
+        line.replace_range(9..10, digit);
+    };
+    let changes: [&dyn Fn(&mut String); 3] = [&garbage, &tenant, &hash];
+    for (at, change) in [3, 6, 7]
+        .into_iter()
+        .flat_map(|at| changes.map(|c| (at, c)))
+    {
+        let data = tempfile::tempdir().unwrap();
+        let dir = dir_of(data.path());
+        let log = open(settings(data.path()));
+        record_many(&log, 0..4);
+        log.checkpoint().unwrap();
+        record_many(&log, 4..6);
+        let crashed = tempfile::tempdir().unwrap();
+        copy(&dir, crashed.path());
+        log.shutdown().unwrap();
+        for file in files(crashed.path()) {
+            std::fs::copy(&file, dir.join(file.file_name().unwrap())).unwrap();
+        }
+        let file = &segments(&dir)[0];
+        let text = std::fs::read_to_string(file).unwrap();
+        let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+        assert_eq!(lines.len(), 8);
+        change(&mut lines[at]);
+        std::fs::write(file, lines.concat()).unwrap();
+
+        let before = check(&dir, log.public_key());
+        assert_located(&before, &name(file), at as u64 + 1, "the damage");
+        for _ in 0..2 {
+            let log = open(settings(data.path()));
             record_many(&log, 20..25);
             log.shutdown().unwrap();
-            let after = trail.check();
-            assert_eq!(after.faults[0], before.faults[0], "{after}");
         }
+        let after = check(&dir, log.public_key());
+        assert_eq!(after.faults, before.faults, "{after}");
+        assert_eq!(after.unclean_starts, 1);
+        assert_eq!(after.proved.unwrap().sequence, 8 + 2 * 7);
     }
 }

@@ -206,19 +206,19 @@ fn a_trail_can_be_verified_while_it_is_written() {
     let data = tempfile::tempdir().unwrap();
     let dir = dir_of(data.path());
     let mut settings = settings(data.path());
-    settings.segment_bytes = 50_000;
+    settings.segment_bytes = 20_000;
     settings.checkpoint_records = 20;
     let log = AuditLog::open(settings).unwrap();
     let done = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut number = 0;
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            while number < 20_000 && !done.load(std::sync::atomic::Ordering::Relaxed) {
                 log.record(&decision(number)).unwrap();
                 number += 1;
             }
         });
-        for _ in 0..30 {
+        for _ in 0..12 {
             let report = check(&dir, log.public_key());
             if !report.is_intact() {
                 done.store(true, std::sync::atomic::Ordering::Relaxed);
