@@ -1,6 +1,6 @@
 //! Addresses in networks: IPv4, IPv6, MAC.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::detect::Hit;
 use crate::detect::identifiers::context::{Topic, Topics};
@@ -12,6 +12,10 @@ const IPV6_BYTES_MAX: usize = 45;
 /// The address that begins at the word at `start`.
 pub(crate) fn address(text: &str, start: usize, around: Topics) -> Option<Hit> {
     let bytes = text.as_bytes();
+    // The inside of `1:2:3` is looked at from its beginning.
+    if matches!(bytes[..start], [.., before, b':'] if before.is_ascii_hexdigit()) {
+        return None;
+    }
     let hex = |byte: &&u8| byte.is_ascii_hexdigit();
     let first = bytes[start..].iter().take(5).take_while(hex).count();
     match bytes.get(start + first) {
@@ -49,10 +53,6 @@ fn ipv4(text: &str, start: usize, around: Topics) -> Option<Hit> {
 
 fn ipv6(text: &str, start: usize) -> Option<Hit> {
     let bytes = text.as_bytes();
-    let inside = |before: usize| bytes[before].is_ascii_hexdigit();
-    if start >= 2 && bytes[start - 1] == b':' && inside(start - 2) {
-        return None;
-    }
     let start = if start >= 2 && bytes[start - 2..start] == *b"::" {
         start - 2
     } else {

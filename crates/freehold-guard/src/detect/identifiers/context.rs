@@ -311,7 +311,12 @@ impl Context {
                 continue;
             }
             if byte.is_ascii_digit() {
+                // No word of the lists begins with a digit.
                 marks.extend(street_before(bytes, at));
+                let run = bytes[at..].iter();
+                at += run.take_while(|byte| byte.is_ascii_digit()).count();
+                before = b'0';
+                continue;
             }
             match dictionary.word_at(bytes, at) {
                 Some(mark) => {

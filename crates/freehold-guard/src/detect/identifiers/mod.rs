@@ -109,11 +109,14 @@ impl<'a> Scanner<'a> {
         if number::is_continued(self.bytes, start) {
             return None;
         }
-        let around = self.context.around(start);
         let number = match self.bytes[start].is_ascii_digit() {
             true => Number::read(self.bytes, start),
             false => None,
         };
+        if number.as_ref().is_some_and(Number::is_row) {
+            return None;
+        }
+        let around = self.context.around(start);
         self.account(start, around)
             .or_else(|| self.number(number.as_ref()?, around))
             .or_else(|| self.code(start, around))

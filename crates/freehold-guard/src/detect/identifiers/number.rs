@@ -82,6 +82,15 @@ impl Number {
         }
     }
 
+    /// True for a row of short numbers: no identifier has so many equal groups.
+    pub(crate) fn is_row(&self) -> bool {
+        let first = self.counts[0];
+        let mut counts = self.counts.iter().enumerate();
+        self.groups == GROUPS_MAX
+            && first < 4
+            && counts.all(|(group, count)| *count == first * (group + 1))
+    }
+
     pub(crate) fn groups(&self) -> usize {
         self.groups
     }
