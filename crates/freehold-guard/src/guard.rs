@@ -113,6 +113,14 @@ impl Guard {
         self.labels.of(entity.as_str())
     }
 
+    /// Whether nothing at all is found in a text, however uncertain.
+    pub(crate) fn is_clean(&self, text: &str) -> bool {
+        let mut clean = true;
+        let unread = self.look(text, Looking::text(), &mut |_| clean = false);
+        crate::detect::all(text, &mut |_| clean = false);
+        clean && unread.is_none()
+    }
+
     /// Runs every detector over one view of a text and keeps what the settings want to hear of.
     pub(crate) fn detect(&self, text: &str, how: Detectors, found: &mut dyn FnMut(Hit)) {
         let mut wanted = |hit: Hit| {

@@ -2,8 +2,6 @@
 
 use std::fmt::Write;
 
-use crate::detect;
-
 /// One step into the request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step<'a> {
@@ -13,6 +11,8 @@ pub(crate) enum Step<'a> {
     Index(usize),
     /// A key of the client's own JSON.
     Key(&'a str),
+    /// A key that holds a piece of what must not be told.
+    Hidden,
 }
 
 /// Keys longer than this are not written out.
@@ -21,8 +21,8 @@ const KEY_BYTES_MAX: usize = 64;
 /// The path in words: `messages[1].content[0].text`.
 ///
 /// Keys come from the client and can themselves be what must not be told: those in which something
-/// is found, and long ones, become `*`.
-pub(crate) fn render(steps: &[Step<'_>]) -> String {
+/// is found (`is_clean` says), and long ones, become `*`.
+pub(crate) fn render(steps: &[Step<'_>], is_clean: &dyn Fn(&str) -> bool) -> String {
     let mut path = String::new();
     for step in steps {
         match step {
@@ -31,7 +31,11 @@ pub(crate) fn render(steps: &[Step<'_>]) -> String {
                 let _ = write!(path, "[{index}]");
             }
             Step::Field(name) => push(&mut path, name),
-            Step::Key(key) => push(&mut path, if may_be_told(key) { key } else { "*" }),
+            Step::Key(key) => {
+                let may_be_told = key.len() <= KEY_BYTES_MAX && is_clean(key);
+                push(&mut path, if may_be_told { key } else { "*" });
+            }
+            Step::Hidden => push(&mut path, "*"),
         }
     }
     path
@@ -42,10 +46,4 @@ fn push(path: &mut String, name: &str) {
         path.push('.');
     }
     path.push_str(name);
-}
-
-fn may_be_told(key: &str) -> bool {
-    let mut clean = key.len() <= KEY_BYTES_MAX;
-    detect::all(key, &mut |_| clean = false);
-    clean
 }

@@ -405,6 +405,12 @@ impl<'a> Walk<'a> {
         self.strings += 1;
         if let Some(told) = &mut self.told {
             let hits = told.remove(&string).unwrap_or_default();
+            if self.lane == Lane::Key
+                && !hits.is_empty()
+                && let Some(step) = self.steps.last_mut()
+            {
+                *step = Step::Hidden;
+            }
             hits.into_iter().for_each(|hit| self.found(hit));
         }
         string
@@ -440,7 +446,7 @@ impl<'a> Walk<'a> {
         }
         let entity = hit.entity;
         self.scan.findings.push(Finding {
-            path: render(&self.steps),
+            path: render(&self.steps, &|key| self.guard.is_clean(key)),
             range: hit.range,
             confidence: hit.confidence,
             sensitivity: self.guard.labels.of(entity.as_str()),

@@ -116,7 +116,7 @@ pub struct Recogniser {
     #[serde(default)]
     pub context_required: bool,
     /// How certain a match is. Between 0 and 1; a match in context gets half of what is missing on
-    /// top.
+    /// top. From 0.85 on it is also looked for where it is cut over several strings.
     #[serde(default = "default_confidence")]
     pub confidence: f32,
     /// The label it deserves. Default: `confidential`.

@@ -105,11 +105,7 @@ fn carriers(pieces: &[String]) -> Vec<(&'static str, Request, Vec<String>)> {
             path_of(&|at| format!("messages[{}].content[0].text", 2 * at)),
         ),
         ("values", values, path_of(&|at| format!("pieces[{at}]"))),
-        (
-            "fields",
-            fields,
-            path_of(&|at| format!("metadata.part {at}")),
-        ),
+        ("fields", fields, path_of(&|_| "metadata.".to_owned())),
         ("keys", keys, path_of(&|_| "metadata.".to_owned())),
         ("prompts", prompts, path_of(&|at| format!("prompt[{at}]"))),
         (
@@ -135,6 +131,11 @@ fn check(entity: &str, text: &str, cuts: &[usize]) {
         }
         let scan = guard().scan(&request);
         let found = paths(&scan, entity);
+        let least = if what == "arguments" { 1 } else { pieces.len() };
+        assert!(
+            found.len() >= least,
+            "{entity} over {what} {pieces:?}: {found:?}"
+        );
         for path in &expected {
             assert!(
                 found.iter().any(|known| known.starts_with(path.as_str())),
@@ -194,7 +195,15 @@ fn key_and_value_are_neighbours_and_so_are_numbers() {
     keyed
         .metadata
         .insert("4111 1111".into(), json!("1111 1111"));
-    assert_eq!(paths(&guard().scan(&keyed), "payment_card").len(), 2);
+    let found = paths(&guard().scan(&keyed), "payment_card");
+    assert_eq!(found, ["metadata.*", "metadata.*"], "a key tells no piece");
+    let mut encoded = request(vec![]);
+    let key = "%34111 1111 1111 1111";
+    encoded.metadata.insert(key.into(), json!("x"));
+    assert_eq!(
+        paths(&guard().scan(&encoded), "payment_card"),
+        ["metadata.*"]
+    );
     let mut numbers = request(vec![]);
     numbers
         .extra

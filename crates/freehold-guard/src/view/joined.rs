@@ -18,6 +18,10 @@ use super::{is_plain, normalised, spaced};
 /// context; a key may be longer, but then what is left of it on one side tells.
 const EDGE_BYTES: usize = 96;
 
+/// How certain a finding must be that is put together: neighbours make many numbers by accident, and
+/// some have the right check digits.
+const CONFIDENCE_MIN: f32 = 0.85;
+
 /// Of longer strings only so much at both ends, together, is normalised for the sake of the edges.
 const SLICE_BYTES: usize = 8 * EDGE_BYTES;
 
@@ -282,7 +286,8 @@ impl<'a> Joined<'a> {
                 hits.push(Hit { range, ..hit });
             });
         }
-        for hit in hits.iter().filter(|hit| self.crosses(&hit.range)) {
+        let is_sure = |hit: &&Hit| hit.confidence >= CONFIDENCE_MIN && self.crosses(&hit.range);
+        for hit in hits.iter().filter(is_sure) {
             // What a string shows by itself is known already; its neighbour has no part in it.
             if !self.shows_alone(guard, hit) {
                 self.fragments(hit, found);
