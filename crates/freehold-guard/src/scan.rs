@@ -172,9 +172,8 @@ impl<'a> Walk<'a> {
                 extra,
             } => {
                 self.field("thinking", |walk| walk.content(text));
-                if let Some(signature) = signature {
-                    self.field("signature", |walk| walk.signature(signature));
-                }
+                let signature = signature.iter();
+                signature.for_each(|text| self.field("signature", |walk| walk.signature(text)));
                 self.object(extra);
             }
             Part::RedactedThinking { data } => self.field("data", |walk| {

@@ -54,7 +54,7 @@ impl Proof {
 
     /// The rules that refused.
     pub(crate) fn refused(&mut self, rules: &[String]) {
-        self.rules = rules.iter().map(|rule| AuditName::new(rule)).collect();
+        self.rules = rules.iter().map(AuditName::new).collect();
     }
 }
 

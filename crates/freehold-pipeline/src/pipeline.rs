@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use freehold_cost::PriceBook;
+use freehold_guard::Scan;
 use freehold_policy::{Claim, Facts, Labels, Permit};
 use freehold_ports::{Account, Call, Chunk, Clock, Ledger};
-use freehold_route::{Plan, Query, plan};
+use freehold_route::{Plan, Query, Resolved, plan};
 use freehold_types::audit::AuditName;
 use freehold_types::{
     Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName, KeyName, NanoUsd, Outcome, Part,
@@ -320,12 +321,55 @@ impl Pipeline {
         &self,
         snapshot: &Snapshot,
         account: &Account,
-        (claim, conversation): (Claim, Option<&str>),
+        said: (Claim, Option<&str>),
         request: &Request,
         draft: &mut Draft,
     ) -> Result<Decided, Error> {
         self.ready()?;
         let route = snapshot.route(&request.model, account)?;
+        let (permit, seen) = self.permit(snapshot, account, said, request, &route, draft)?;
+        let query = Query {
+            request,
+            route: &route,
+            permit: &permit,
+            prices: self.accounting.prices(),
+            health: &|deployment| self.accounting.health(deployment),
+            at_unix_ms: draft.started_unix_ms,
+        };
+        match plan(&query) {
+            Ok(Plan { attempts, decision }) => {
+                draft.decision = Some(decision);
+                let attempts = attempts
+                    .into_iter()
+                    .map(|attempt| attempt.deployment)
+                    .collect();
+                let persistence = persistence(&route.settings);
+                let owner = owner(account, said.1, request);
+                let secret = Arc::clone(&self.mask_secret);
+                Ok(Decided {
+                    permit,
+                    disguises: Disguises::new(seen, owner, secret),
+                    attempts,
+                    persistence,
+                })
+            }
+            Err(rejected) => {
+                draft.decision = Some(*rejected.decision);
+                Err(rejected.error)
+            }
+        }
+    }
+
+    /// Guard and policy: what was seen, and what the request may reach.
+    fn permit(
+        &self,
+        snapshot: &Snapshot,
+        account: &Account,
+        (claim, conversation): (Claim, Option<&str>),
+        request: &Request,
+        route: &Resolved,
+        draft: &mut Draft,
+    ) -> Result<(Permit, Scan), Error> {
         let seen = snapshot.guard.scan(request);
         draft.findings = seen.counts();
         draft.proof.tenant = account.tenant.as_deref().map(AuditName::new);
@@ -364,36 +408,7 @@ impl Pipeline {
         if let Some(name) = conversation {
             self.labels.raise(account, name, permit.sensitivity());
         }
-        let query = Query {
-            request,
-            route: &route,
-            permit: &permit,
-            prices: self.accounting.prices(),
-            health: &|deployment| self.accounting.health(deployment),
-            at_unix_ms: draft.started_unix_ms,
-        };
-        match plan(&query) {
-            Ok(Plan { attempts, decision }) => {
-                draft.decision = Some(decision);
-                let attempts = attempts
-                    .into_iter()
-                    .map(|attempt| attempt.deployment)
-                    .collect();
-                let persistence = persistence(&route.settings);
-                let owner = owner(account, conversation, request);
-                let secret = Arc::clone(&self.mask_secret);
-                Ok(Decided {
-                    permit,
-                    disguises: Disguises::new(seen, owner, secret),
-                    attempts,
-                    persistence,
-                })
-            }
-            Err(rejected) => {
-                draft.decision = Some(*rejected.decision);
-                Err(rejected.error)
-            }
-        }
+        Ok((permit, seen))
     }
 
     /// The exact number of prompt tokens where the chosen backend can count, else an estimate. The

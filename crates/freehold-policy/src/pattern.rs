@@ -9,22 +9,32 @@ use wildmatch::WildMatch;
 pub(crate) enum Pattern {
     /// Exactly this.
     Exact(Box<str>),
-    /// With `*` (any text) or `?` (one letter).
+    /// This and anything after it.
+    Prefix(Box<str>),
+    /// This and anything before it.
+    Suffix(Box<str>),
+    /// With `*` (any text) or `?` (one letter) elsewhere.
     Wild(WildMatch),
 }
 
 impl Pattern {
     pub(crate) fn new(text: &str) -> Self {
-        if is_wild(text) {
-            Self::Wild(WildMatch::new(text))
-        } else {
-            Self::Exact(text.into())
+        if !is_wild(text) {
+            return Self::Exact(text.into());
+        }
+        // Nearly all patterns are of these two forms, which need no walk through the name.
+        match (text.strip_suffix('*'), text.strip_prefix('*')) {
+            (Some(head), _) if !is_wild(head) => Self::Prefix(head.into()),
+            (_, Some(tail)) if !is_wild(tail) => Self::Suffix(tail.into()),
+            _ => Self::Wild(WildMatch::new(text)),
         }
     }
 
     pub(crate) fn matches(&self, name: &str) -> bool {
         match self {
             Self::Exact(text) => **text == *name,
+            Self::Prefix(head) => name.starts_with(&**head),
+            Self::Suffix(tail) => name.ends_with(&**tail),
             Self::Wild(pattern) => pattern.matches(name),
         }
     }
@@ -53,6 +63,8 @@ impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exact(text) => f.write_str(text),
+            Self::Prefix(head) => write!(f, "{head}*"),
+            Self::Suffix(tail) => write!(f, "*{tail}"),
             Self::Wild(pattern) => write!(f, "{pattern}"),
         }
     }
@@ -65,5 +77,33 @@ impl fmt::Display for Patterns {
             write!(f, "{or}{pattern}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_fit_whole_names_and_show_as_they_are_written() {
+        for (pattern, fits, misfits) in [
+            ("ci", &["ci"][..], &["c", "cii", "CI", ""][..]),
+            ("ci-*", &["ci-", "ci-eu"], &["ci", "xci-"]),
+            ("*-eu", &["-eu", "ci-eu"], &["eu", "ci-eux"]),
+            ("*", &["", "anything"], &[]),
+            ("a*z", &["az", "abz"], &["a", "abzb"]),
+            ("*a*", &["a", "xax"], &["", "x"]),
+            ("c?", &["ci", "cö"], &["c", "cii"]),
+            ("?*", &["c", "ci"], &[""]),
+        ] {
+            let one = Pattern::new(pattern);
+            assert_eq!(one.to_string(), pattern);
+            for name in fits {
+                assert!(one.matches(name), "{pattern} {name}");
+            }
+            for name in misfits {
+                assert!(!one.matches(name), "{pattern} {name}");
+            }
+        }
     }
 }

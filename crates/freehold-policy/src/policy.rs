@@ -302,7 +302,7 @@ impl Policy {
         });
         reasons.extend(constraints.iter().flat_map(Constraint::reasons));
         for rule in matched.matched(&self.rules) {
-            reasons.push(format!("rule {}: {}", rule.name, rule.effects));
+            reasons.push(["rule ", &rule.name, ": ", &rule.effects].concat());
         }
         reasons
     }

@@ -19,6 +19,7 @@ use crate::config::{Overrides, Source};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_logging(&cli.command);
+    std::panic::set_hook(Box::new(tell_panic));
     // The one TLS implementation of the process; an error means that it is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -78,6 +79,12 @@ async fn run(cli: Cli) -> miette::Result<bool> {
         Command::Doctor(args) => commands::doctor::run(args, config).await.map_err(told),
     };
     done.map(|()| true)
+}
+
+/// Tells where a defect is. Its message may quote a request, and goes nowhere.
+fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string);
+    tracing::error!(place, "a defect in the gateway: please report it");
 }
 
 /// Whoever read our output has seen enough: `freehold usage | head`.

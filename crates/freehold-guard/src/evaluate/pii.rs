@@ -136,84 +136,124 @@ pub fn evaluate_pii(
     ignored: &[String],
     find: &mut dyn FnMut(&Sample) -> Vec<Predicted>,
 ) -> PiiReport {
-    let is_ignored = |kind: &str| ignored.iter().any(|name| name.eq_ignore_ascii_case(kind));
-    let mut kinds: BTreeMap<String, KindTally> = BTreeMap::new();
-    let mut texts: Vec<BTreeMap<&'static str, Tally>> = Vec::with_capacity(samples.len());
-    let (mut sensitive, mut missed, mut residual) = (0, 0, 0);
-    let (mut clean, mut flagged) = (0, 0);
+    let mut score = Score::default();
     for sample in samples {
         let letters = Letters::of(&sample.text);
-        let found = find(sample);
         let spans: Vec<_> = sample
             .spans
             .iter()
-            .filter(|span| !is_ignored(&span.kind) && letters.count(&(span.start..span.end)) > 0)
+            .filter(|span| {
+                !ignored
+                    .iter()
+                    .any(|name| name.eq_ignore_ascii_case(&span.kind))
+                    && letters.count(&(span.start..span.end)) > 0
+            })
             .collect();
-        let all = letters.marked(found.iter().map(|one| letters.of_bytes(&one.range)));
+        let found = find(sample);
         if spans.is_empty() {
             if sample.spans.is_empty() && sample.unlocated == 0 {
-                clean += 1;
-                flagged += u64::from(!found.is_empty());
+                score.clean += 1;
+                score.flagged += u64::from(!found.is_empty());
             }
         } else {
-            sensitive += 1;
-            missed += u64::from(found.is_empty());
+            score.sensitive += 1;
+            score.missed += u64::from(found.is_empty());
         }
+        let mut text = BTreeMap::new();
+        score.spans(&letters, &spans, &found, &mut text);
+        findings(&letters, &spans, &found, &mut text);
+        score.texts.push(text);
+    }
+    score.report(samples.len() as u64)
+}
+
+/// What adds up over samples.
+#[derive(Default)]
+struct Score {
+    kinds: BTreeMap<String, KindTally>,
+    texts: Vec<Tallies>,
+    sensitive: u64,
+    missed: u64,
+    residual: u64,
+    clean: u64,
+    flagged: u64,
+}
+
+/// The classes of one text.
+type Tallies = BTreeMap<&'static str, Tally>;
+
+impl Score {
+    /// Counts which spans are found, seen and covered.
+    fn spans(
+        &mut self,
+        letters: &Letters,
+        spans: &[&Span],
+        found: &[Predicted],
+        text: &mut Tallies,
+    ) {
+        let all = letters.marked(found.iter().map(|one| letters.of_bytes(&one.range)));
         let mut keeps = false;
-        let mut text: BTreeMap<&'static str, Tally> = BTreeMap::new();
-        for span in &spans {
+        for span in spans {
             let range = span.start..span.end;
-            let tally = kinds.entry(span.kind.clone()).or_default();
+            let tally = self.kinds.entry(span.kind.clone()).or_default();
             tally.spans += 1;
             let (size, masked) = letters.overlap(&range, &all);
             tally.seen += u64::from(masked > 0);
             tally.covered += u64::from(masked == size);
             keeps |= masked < size;
-            if let Some(class) = class(&span.kind) {
-                let same = found
-                    .iter()
-                    .filter(|one| super::class(&one.kind) == Some(class));
-                let marked = letters.marked(same.map(|one| letters.of_bytes(&one.range)));
-                let (size, inside) = letters.overlap(&range, &marked);
-                let is_found = inside * 2 >= size;
-                tally.found += u64::from(is_found);
-                let tally = text.entry(class).or_default();
-                tally.spans += 1;
-                tally.found += u64::from(is_found);
-            }
-        }
-        residual += u64::from(keeps);
-        for one in &found {
-            let Some(class) = class(&one.kind) else {
+            let Some(class) = class(&span.kind) else {
                 continue;
             };
-            let same = spans
+            let same = found
                 .iter()
-                .filter(|span| super::class(&span.kind) == Some(class));
-            let gold = letters.marked(same.map(|span| span.start..span.end));
-            let (size, inside) = letters.overlap(&letters.of_bytes(&one.range), &gold);
+                .filter(|one| super::class(&one.kind) == Some(class));
+            let marked = letters.marked(same.map(|one| letters.of_bytes(&one.range)));
+            let (size, inside) = letters.overlap(&range, &marked);
+            let is_found = u64::from(inside * 2 >= size);
+            tally.found += is_found;
             let tally = text.entry(class).or_default();
-            tally.findings += 1;
-            tally.right += u64::from(size > 0 && inside * 2 >= size);
+            tally.spans += 1;
+            tally.found += is_found;
         }
-        texts.push(text);
+        self.residual += u64::from(keeps);
     }
-    PiiReport {
-        prompts: samples.len() as u64,
-        missed: Proportion::new(missed, sensitive),
-        flagged: Proportion::new(flagged, clean),
-        residual: Proportion::new(residual, sensitive),
-        kinds: kinds
-            .into_iter()
-            .map(|(kind, tally)| KindRow {
-                class: class(&kind),
-                found: class(&kind).map(|_| Proportion::new(tally.found, tally.spans)),
-                seen: Proportion::new(tally.seen, tally.spans),
-                covered: Proportion::new(tally.covered, tally.spans),
-                kind,
-            })
-            .collect(),
-        classes: class_rows(&texts),
+
+    fn report(self, prompts: u64) -> PiiReport {
+        PiiReport {
+            prompts,
+            missed: Proportion::new(self.missed, self.sensitive),
+            flagged: Proportion::new(self.flagged, self.clean),
+            residual: Proportion::new(self.residual, self.sensitive),
+            kinds: self
+                .kinds
+                .into_iter()
+                .map(|(kind, tally)| KindRow {
+                    class: class(&kind),
+                    found: class(&kind).map(|_| Proportion::new(tally.found, tally.spans)),
+                    seen: Proportion::new(tally.seen, tally.spans),
+                    covered: Proportion::new(tally.covered, tally.spans),
+                    kind,
+                })
+                .collect(),
+            classes: class_rows(&self.texts),
+        }
+    }
+}
+
+/// Counts which findings are right.
+fn findings(letters: &Letters, spans: &[&Span], found: &[Predicted], text: &mut Tallies) {
+    for one in found {
+        let Some(class) = class(&one.kind) else {
+            continue;
+        };
+        let same = spans
+            .iter()
+            .filter(|span| super::class(&span.kind) == Some(class));
+        let gold = letters.marked(same.map(|span| span.start..span.end));
+        let (size, inside) = letters.overlap(&letters.of_bytes(&one.range), &gold);
+        let tally = text.entry(class).or_default();
+        tally.findings += 1;
+        tally.right += u64::from(size > 0 && inside * 2 >= size);
     }
 }
 

@@ -13,6 +13,7 @@ use freehold_pipeline::{AuditTrail, Pipeline};
 use freehold_ports::{Audit as _, Clock, SystemClock};
 use freehold_store::SqliteLedger;
 use freehold_store::audit::AuditLog;
+use freehold_types::Deployment;
 use freehold_types::audit::{Administration, AdministrativeAct, AuditEvent, AuditName};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::signal::unix::{SignalKind, signal};
@@ -50,43 +51,29 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     let wired = wire(&settings, &mut engines).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let deployments = wired.snapshot.deployments().to_vec();
-    let mut pipeline = Pipeline::new(wired.snapshot, ledger.clone(), Arc::clone(&clock));
     let audit = open_audit(&settings)?;
-    if let Some(log) = &audit {
-        pipeline = pipeline.with_audit(AuditTrail {
+    let pipeline = Pipeline::new(wired.snapshot, ledger.clone(), Arc::clone(&clock));
+    let pipeline = Arc::new(match &audit {
+        Some(log) => pipeline.with_audit(AuditTrail {
             trail: log.clone(),
             required: settings.audit.required,
-        });
-    }
-    let pipeline = Arc::new(pipeline);
+        }),
+        None => pipeline,
+    });
     note(audit.as_ref(), AdministrativeAct::Served, &source);
     let gateway = Arc::new(Gateway {
         pipeline: Arc::clone(&pipeline),
         accounts: arc_swap::ArcSwap::from_pointee(wired.accounts),
-        settings: freehold_http::Settings {
-            decode: settings.decode,
-            body_timeout: settings.body_timeout,
-            started_unix_s: clock.unix_ms() / 1_000,
-        },
+        settings: surfaces(&settings, &*clock),
         clock,
         metrics: Some(metrics.clone()),
     });
 
     let tls = settings.tls.as_ref().map(|listener| listener.tls.clone());
     let (clients, admin) = listeners(&settings, tls.as_ref()).await?;
-    let notice = Notice {
-        address: clients.address(),
-        tls: tls.is_some(),
-        admin: admin.as_ref().map(Server::address),
-        config: source.name(),
-        deployments: &deployments,
-        sealed: settings.policy.outside_up_to().is_none(),
-        outside_up_to: settings.policy.outside_up_to(),
-        default_sensitivity: settings.default_sensitivity,
-        needs_key: !settings.keys.is_empty(),
-        hints: wired.warnings,
-    };
-    writeln!(std::io::stdout().lock(), "{}", notice.render())?;
+    let admin_address = admin.as_ref().map(Server::address);
+    let addresses = (clients.address(), admin_address);
+    announce(&settings, &source, addresses, &deployments, wired.warnings)?;
 
     let (stop, stopped) = watch::channel(false);
     let cut = Arc::clone(&pipeline);
@@ -109,10 +96,8 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     };
     reloader.until_stopped(&metrics).await?;
 
-    tracing::info!(
-        drain_s = settings.drain.as_secs(),
-        "stopping: answers under way go on"
-    );
+    let drain_s = settings.drain.as_secs();
+    tracing::info!(drain_s, "stopping: answers under way go on");
     pipeline.drain();
     stop.send_replace(true);
     let cut = clients.await.context("the listener died")?;
@@ -121,13 +106,40 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     pipeline.cut();
     pipeline.idle().await;
     finish(cut, &mut reloader.engines, &ledger).await;
-    if let Some(audit) = &reloader.audit {
-        note(Some(audit), AdministrativeAct::Stopped, &reloader.source);
-        if let Err(error) = audit.shutdown() {
-            tracing::error!(%error, "the audit trail was not closed as it should be");
-        }
-    }
+    close_audit(&reloader);
     Ok(())
+}
+
+/// The start-up notice.
+fn announce(
+    settings: &Settings,
+    source: &Source,
+    (address, admin): (SocketAddr, Option<SocketAddr>),
+    deployments: &[Arc<Deployment>],
+    hints: Vec<String>,
+) -> Result<()> {
+    let notice = Notice {
+        address,
+        tls: settings.tls.is_some(),
+        admin,
+        config: source.name(),
+        deployments,
+        sealed: settings.policy.outside_up_to().is_none(),
+        outside_up_to: settings.policy.outside_up_to(),
+        default_sensitivity: settings.default_sensitivity,
+        needs_key: !settings.keys.is_empty(),
+        hints,
+    };
+    writeln!(std::io::stdout().lock(), "{}", notice.render())?;
+    Ok(())
+}
+
+fn surfaces(settings: &Settings, clock: &dyn Clock) -> freehold_http::Settings {
+    freehold_http::Settings {
+        decode: settings.decode,
+        body_timeout: settings.body_timeout,
+        started_unix_s: clock.unix_ms() / 1_000,
+    }
 }
 
 /// What is left to do when the last answer is out.
@@ -156,6 +168,16 @@ fn open_audit(settings: &Settings) -> Result<Option<Arc<AuditLog>>> {
     Ok(Some(Arc::new(opened.context("the audit trail")?)))
 }
 
+fn close_audit(reloader: &Reloader) {
+    let Some(audit) = &reloader.audit else {
+        return;
+    };
+    note(Some(audit), AdministrativeAct::Stopped, &reloader.source);
+    if let Err(error) = audit.shutdown() {
+        tracing::error!(%error, "the audit trail was not closed as it should be");
+    }
+}
+
 /// Keeps an act of the gateway's own in the audit trail.
 fn note(audit: Option<&Arc<AuditLog>>, act: AdministrativeAct, source: &Source) {
     let Some(audit) = audit else {
@@ -166,7 +188,7 @@ fn note(audit: Option<&Arc<AuditLog>>, act: AdministrativeAct, source: &Source) 
         actor: AuditName::new("gateway"),
         after: Some(source.digest()),
         before: None,
-        object: AuditName::new(&source.name()),
+        object: AuditName::new(source.name()),
     });
     if let Err(error) = audit.record(&event) {
         tracing::error!(%error, "an act could not be audited");
