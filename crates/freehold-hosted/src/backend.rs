@@ -27,6 +27,7 @@ const ERROR_BODY_BYTES_MAX: usize = 256 * 1024;
 const ERROR_BODY_WAIT: Duration = Duration::from_secs(10);
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const ANTHROPIC_BETA: HeaderName = HeaderName::from_static("anthropic-beta");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
@@ -94,13 +95,17 @@ impl HostedBackend {
         call.check(&self.id, &self.site)?;
         let slot = self.take_slot()?;
         let deadlines = Deadlines::start(call.timeouts);
-        let (dialect, uri, encoded) = self.encode(&call)?;
+        let (dialect, uri, mut encoded) = self.encode(&call)?;
+        call.note_left_out(std::mem::take(&mut encoded.left_out));
         let asked = if call.request.stream {
             Form::Events
         } else {
             Form::Whole
         };
-        let request = self.post(uri, encoded.body, asked, &call);
+        let mut request = self.post(uri, encoded.body, asked, &call);
+        if dialect == Dialect::AnthropicMessages && call.request.dialect == dialect {
+            self.add_betas(request.headers_mut(), &call);
+        }
         let response = exchange::send(&self.client, &self.id, request, &deadlines).await?;
         if !response.status().is_success() {
             return Err(self.failure(dialect, response, &deadlines).await);
@@ -191,6 +196,14 @@ impl HostedBackend {
             headers.insert(TRACEPARENT, trace);
         }
         request
+    }
+
+    /// The client's own betas, after those of the backend's row.
+    fn add_betas(&self, headers: &mut HeaderMap, call: &Call) {
+        let betas = call.betas.as_deref();
+        if let Some(Ok(betas)) = betas.map(HeaderValue::try_from) {
+            headers.append(ANTHROPIC_BETA, betas);
+        }
     }
 
     fn request(&self, method: Method, uri: &Uri, body: Bytes) -> Request<Full<Bytes>> {

@@ -175,6 +175,28 @@ pub(crate) fn traceparent(headers: &HeaderMap) -> Option<Arc<str>> {
     (value.len() <= BYTES_MAX).then(|| Arc::from(value))
 }
 
+/// The names in `anthropic-beta`, to hand on to upstreams of that dialect: what is no name stays
+/// behind.
+pub(crate) fn betas(headers: &HeaderMap) -> Option<Arc<str>> {
+    const NAMES_MAX: usize = 16;
+    const NAME_BYTES_MAX: usize = 64;
+    let is_name = |name: &&str| {
+        (1..=NAME_BYTES_MAX).contains(&name.len())
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    };
+    let lines = headers.get_all("anthropic-beta").iter();
+    let names: Vec<_> = lines
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+        .filter(is_name)
+        .take(NAMES_MAX)
+        .collect();
+    (!names.is_empty()).then(|| Arc::from(names.join(",")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -220,6 +242,26 @@ mod tests {
         assert_eq!(presented_key(&headers).unwrap(), Some("fh-2"));
         headers.insert(header::AUTHORIZATION, "Basic abc".parse().unwrap());
         assert!(presented_key(&headers).is_err());
+    }
+
+    #[test]
+    fn only_names_of_betas_are_handed_on() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(betas(&headers), None);
+        headers.append("anthropic-beta", " ,a b,x\ty".parse().unwrap());
+        assert_eq!(betas(&headers), None);
+        headers.append(
+            "anthropic-beta",
+            "files-api-2025-04-14, c_1".parse().unwrap(),
+        );
+        headers.append("anthropic-beta", "d".repeat(65).parse().unwrap());
+        headers.append("anthropic-beta", "e.2".parse().unwrap());
+        assert_eq!(
+            betas(&headers).as_deref(),
+            Some("files-api-2025-04-14,c_1,e.2")
+        );
+        headers.append("anthropic-beta", "f,".repeat(100).parse().unwrap());
+        assert_eq!(betas(&headers).unwrap().split(',').count(), 16);
     }
 
     #[test]

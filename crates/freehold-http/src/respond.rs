@@ -16,6 +16,8 @@ use crate::status::status;
 use crate::stream::EventStreamBody;
 
 const DECISION_CHARS_MAX: usize = 512;
+/// What the request cost, in US dollars: a header, or a comment before a stream's end.
+pub(crate) const COST: &str = "x-freehold-cost";
 
 /// What the encoder must know of the request.
 #[derive(Clone, Debug)]
@@ -122,7 +124,10 @@ fn head_headers(headers: &mut HeaderMap, id: RequestId, head: &Head) {
     put("x-freehold-attempts", &head.attempts.to_string());
     put("x-freehold-overhead-ms", &milliseconds(head.overhead));
     if let Some(cost) = head.cost {
-        put("x-freehold-cost", &cost.to_string());
+        put(COST, &cost.to_string());
+    }
+    if !head.left_out.is_empty() {
+        put("x-freehold-left-out", &printable(&head.left_out.join(", ")));
     }
 }
 

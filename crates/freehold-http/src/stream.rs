@@ -10,6 +10,8 @@ use freehold_types::{Dialect, Error, Event};
 use freehold_wire::{AnswerContext, StreamEncoder};
 use http_body::{Body, Frame};
 
+use crate::respond::COST;
+
 /// The chunks of an answer on their way to the client. Dropping it tells the pipeline that the
 /// client has gone.
 pub(crate) struct EventStreamBody {
@@ -32,24 +34,39 @@ impl EventStreamBody {
     /// The client's bytes of a chunk: the upstream's own where it speaks the client's dialect.
     fn encode(&mut self, chunk: Chunk) -> Bytes {
         self.done |= chunk.events.contains(&Event::End);
+        let mut bytes = self.cost_comment();
         match chunk.raw {
-            Some((dialect, _)) if dialect == self.dialect && chunk.hidden => Bytes::new(),
-            Some((dialect, raw)) if dialect == self.dialect => raw,
+            Some((dialect, _)) if dialect == self.dialect && chunk.hidden => {}
+            Some((dialect, raw)) if dialect == self.dialect => {
+                if bytes.is_empty() {
+                    return raw;
+                }
+                bytes.extend_from_slice(&raw);
+            }
             _ => {
-                let mut bytes = Vec::with_capacity(256);
+                bytes.reserve(256);
                 for event in &chunk.events {
                     self.encoder.push(event, &mut bytes);
                 }
-                bytes.into()
             }
         }
+        bytes.into()
     }
 
     fn encode_error(&mut self, error: &Error) -> Bytes {
         self.done = true;
-        let mut bytes = Vec::with_capacity(256);
+        let mut bytes = self.cost_comment();
         self.encoder.error(error, &mut bytes);
         bytes.into()
+    }
+
+    /// What the answer cost, right before its end: when the headers went out, nobody knew. It is a
+    /// comment, which every reader of event streams passes over.
+    fn cost_comment(&self) -> Vec<u8> {
+        match self.chunks.cost() {
+            Some(cost) if self.done => format!(": {COST} {cost}\n\n").into_bytes(),
+            _ => Vec::new(),
+        }
     }
 }
 

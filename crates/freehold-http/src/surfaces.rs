@@ -131,6 +131,7 @@ async fn admission(
         conversation: admit::conversation(&parts.headers, &request),
         flow: admit::flow(&parts.headers, &request),
         traceparent: admit::traceparent(&parts.headers),
+        betas: admit::betas(&parts.headers),
         account,
         request,
     })

@@ -56,6 +56,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) disguises: &'a Disguises,
     pub(crate) id: RequestId,
     pub(crate) traceparent: Option<&'a Arc<str>>,
+    pub(crate) betas: Option<&'a Arc<str>>,
     pub(crate) received: Duration,
     pub(crate) log: &'a AttemptLog,
     pub(crate) persistence: Persistence,
@@ -183,6 +184,8 @@ async fn once(scene: Scene<'_>, deployment: &Arc<Deployment>) -> Result<Live, Er
         scene.id,
     )?;
     call.traceparent = scene.traceparent.cloned();
+    call.betas = scene.betas.cloned();
+    let left_out = call.left_out();
     let at = scene.elapsed();
     let under_way = scene.accounting.begin(deployment);
     let number = scene.log.open(deployment, under_way, at);
@@ -191,6 +194,7 @@ async fn once(scene: Scene<'_>, deployment: &Arc<Deployment>) -> Result<Live, Er
         Ok(begun) => {
             let mut live = Live::new(scene, deployment, number, begun, tally);
             live.restorer = restorer;
+            live.left_out = left_out;
             Ok(live)
         }
         Err(error) => {

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freehold_policy::Permit;
-use freehold_ports::Chunk;
-use freehold_types::{Deployment, Error, ErrorKind, NanoUsd, OutcomeStatus, Request, RequestId};
-use tokio::sync::{mpsc, oneshot};
+use freehold_types::{Deployment, Error, ErrorKind, OutcomeStatus, Request, RequestId};
+use tokio::sync::oneshot;
 
 use crate::attempts::{Persistence, Scene};
-use crate::deliver::{CHUNKS_WAITING_MAX, CLIENT_STALL, client_left, collect, relay};
+use crate::deliver::{ChunkSender, channel, client_left, collect, relay};
 use crate::disguise::Disguises;
 use crate::draft::{Draft, Ending, status_of};
 use crate::live::Live;
@@ -31,6 +30,7 @@ pub(crate) struct Ground<'a> {
     pub(crate) log: &'a AttemptLog,
     pub(crate) id: RequestId,
     pub(crate) traceparent: Option<&'a Arc<str>>,
+    pub(crate) betas: Option<&'a Arc<str>>,
     pub(crate) received: Duration,
     pub(crate) status_of: StatusOf,
 }
@@ -51,6 +51,7 @@ impl<'a> Ground<'a> {
             disguises,
             id: self.id,
             traceparent: self.traceparent,
+            betas: self.betas,
             received: self.received,
             log: self.log,
             persistence,
@@ -68,7 +69,7 @@ pub(crate) enum Client {
     /// The answer's head.
     Waiting(oneshot::Sender<Result<Answer, Failure>>),
     /// The next chunk.
-    Reading(mpsc::Sender<Result<Chunk, Error>>),
+    Reading(ChunkSender),
     /// Nothing.
     Served,
 }
@@ -132,7 +133,8 @@ impl<'a> Course<'a> {
                 let _ = client.send(Err(Failure { error, head }));
             }
             Client::Reading(chunks) => {
-                let _ = chunks.send_timeout(Err(error), CLIENT_STALL).await;
+                chunks.tell_cost(self.ground.log.cost());
+                let _ = chunks.send(Err(error)).await;
             }
             Client::Served => {}
         }
@@ -140,8 +142,11 @@ impl<'a> Course<'a> {
 
     /// An answer as it comes.
     pub(crate) async fn stream(&mut self, scene: Scene<'_>, live: Live) {
-        let (chunks, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
-        let head = self.head(Some(&live.deployment));
+        let (chunks, receiver) = channel();
+        let head = Head {
+            left_out: live.left_out.fields().to_vec(),
+            ..self.head(Some(&live.deployment))
+        };
         let live = self.live.insert(live);
         let waiting = std::mem::replace(&mut self.client, Client::Reading(chunks.clone()));
         let body = AnswerBody::Stream(receiver);
@@ -160,7 +165,8 @@ impl<'a> Course<'a> {
                 self.close_live(None);
                 self.finish(OutcomeStatus::Completed, OK, None);
                 self.client = Client::Served;
-                let _ = chunks.send_timeout(Ok(last), CLIENT_STALL).await;
+                chunks.tell_cost(self.ground.log.cost());
+                let _ = chunks.send(Ok(last)).await;
             }
             Err(error) => self.fail(error).await,
         }
@@ -181,11 +187,12 @@ impl<'a> Course<'a> {
             Ok(chunk) => chunk,
             Err(error) => return self.fail(error).await,
         };
-        let deployment = Arc::clone(&live.deployment);
+        let (deployment, left_out) = (Arc::clone(&live.deployment), live.left_out.clone());
         self.count().await;
-        let cost = self.close_live(None);
+        self.close_live(None);
         let head = Head {
-            cost,
+            cost: self.ground.log.cost(),
+            left_out: left_out.fields().to_vec(),
             ..self.head(Some(&deployment))
         };
         self.finish(OutcomeStatus::Completed, OK, None);
@@ -204,9 +211,11 @@ impl<'a> Course<'a> {
         }
     }
 
-    /// Closes the attempt that answers; what it cost.
-    fn close_live(&mut self, error: Option<&Error>) -> Option<NanoUsd> {
-        let live = self.live.take()?;
+    /// Closes the attempt that answers.
+    fn close_live(&mut self, error: Option<&Error>) {
+        let Some(live) = self.live.take() else {
+            return;
+        };
         let usage = live.tally.usage(self.ground.request);
         let ground = self.ground;
         if let Some(draft) = &mut self.draft {
@@ -224,7 +233,7 @@ impl<'a> Course<'a> {
                 error: error.filter(|error| error.kind != ErrorKind::Cancelled),
                 usage,
             },
-        )
+        );
     }
 
     /// Closes attempts that were under way when the request ended.
@@ -254,6 +263,7 @@ impl<'a> Course<'a> {
             attempts: log.len(),
             overhead: log.first_began().unwrap_or_else(|| self.ground.elapsed()),
             cost: None,
+            left_out: vec![],
         }
     }
 

@@ -1,9 +1,11 @@
 //! From a begun answer to the client: chunk by chunk, or whole.
 
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use freehold_ports::Chunk;
-use freehold_types::{Error, ErrorKind, Event};
+use freehold_types::{Error, ErrorKind, Event, NanoUsd};
 use tokio::sync::mpsc;
 
 use crate::attempts::Scene;
@@ -11,12 +13,90 @@ use crate::live::Live;
 use crate::log::stopped;
 
 /// Chunks that may wait for a slow client; beyond that the upstream is slowed down.
-pub(crate) const CHUNKS_WAITING_MAX: usize = 32;
+const CHUNKS_WAITING_MAX: usize = 32;
 /// How long a client may take nothing before its answer is given up.
-pub(crate) const CLIENT_STALL: Duration = Duration::from_secs(300);
+const CLIENT_STALL: Duration = Duration::from_secs(300);
 
-/// The client's end of a streamed answer.
-pub type ChunkReceiver = mpsc::Receiver<Result<Chunk, Error>>;
+/// The client's end of a streamed answer. Dropping it tells the pipeline that the client has gone.
+#[derive(Debug)]
+pub struct ChunkReceiver {
+    chunks: mpsc::Receiver<Result<Chunk, Error>>,
+    cost: Arc<OnceLock<NanoUsd>>,
+}
+
+impl ChunkReceiver {
+    /// The next chunk; `None` after the last one.
+    pub async fn recv(&mut self) -> Option<Result<Chunk, Error>> {
+        self.chunks.recv().await
+    }
+
+    /// As [`ChunkReceiver::recv`], for bodies that are polled.
+    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Chunk, Error>>> {
+        self.chunks.poll_recv(context)
+    }
+
+    /// What the request cost, known from its last chunk or its error on; `None` before, and when
+    /// nobody can tell.
+    pub fn cost(&self) -> Option<NanoUsd> {
+        self.cost.get().copied()
+    }
+}
+
+/// The pipeline's end of a streamed answer.
+#[derive(Clone)]
+pub(crate) struct ChunkSender {
+    chunks: mpsc::Sender<Result<Chunk, Error>>,
+    cost: Arc<OnceLock<NanoUsd>>,
+}
+
+/// Both ends of a streamed answer.
+pub(crate) fn channel() -> (ChunkSender, ChunkReceiver) {
+    let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
+    let cost = Arc::new(OnceLock::new());
+    let sender = ChunkSender {
+        chunks: sender,
+        cost: Arc::clone(&cost),
+    };
+    let receiver = ChunkReceiver {
+        chunks: receiver,
+        cost,
+    };
+    (sender, receiver)
+}
+
+impl ChunkSender {
+    /// Resolves when the client has gone.
+    pub(crate) async fn closed(&self) {
+        self.chunks.closed().await;
+    }
+
+    /// Says what the request cost, before the last chunk.
+    pub(crate) fn tell_cost(&self, cost: Option<NanoUsd>) {
+        if let Some(cost) = cost {
+            // It is told once, by whoever ends the request.
+            let _ = self.cost.set(cost);
+        }
+    }
+
+    /// Hands a chunk or the final error over, as soon as the client takes it.
+    ///
+    /// # Errors
+    /// When the client has gone, or takes nothing for too long.
+    pub(crate) async fn send(&self, chunk: Result<Chunk, Error>) -> Result<(), Error> {
+        let chunk = match self.chunks.try_send(chunk) {
+            Ok(()) => return Ok(()),
+            Err(mpsc::error::TrySendError::Closed(_)) => return Err(client_left()),
+            Err(mpsc::error::TrySendError::Full(chunk)) => chunk,
+        };
+        match self.chunks.send_timeout(chunk, CLIENT_STALL).await {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(client_left()),
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
+                Err(stopped("the client took nothing for too long"))
+            }
+        }
+    }
+}
 
 /// Relays an answer chunk by chunk. The terminal chunk is held back and returned, so that the
 /// outcome can be recorded before the client knows that the answer is complete.
@@ -26,7 +106,7 @@ pub type ChunkReceiver = mpsc::Receiver<Result<Chunk, Error>>;
 pub(crate) async fn relay(
     scene: Scene<'_>,
     live: &mut Live,
-    client: &mpsc::Sender<Result<Chunk, Error>>,
+    client: &ChunkSender,
 ) -> Result<Chunk, Error> {
     let mut opening = live.take_opening().into_iter();
     loop {
@@ -41,17 +121,7 @@ pub(crate) async fn relay(
         if chunk.events.contains(&Event::End) {
             return Ok(chunk);
         }
-        send(client, chunk).await?;
-    }
-}
-
-async fn send(client: &mpsc::Sender<Result<Chunk, Error>>, chunk: Chunk) -> Result<(), Error> {
-    match client.send_timeout(Ok(chunk), CLIENT_STALL).await {
-        Ok(()) => Ok(()),
-        Err(mpsc::error::SendTimeoutError::Closed(_)) => Err(client_left()),
-        Err(mpsc::error::SendTimeoutError::Timeout(_)) => {
-            Err(stopped("the client took nothing for too long"))
-        }
+        client.send(Ok(chunk)).await?;
     }
 }
 

@@ -109,7 +109,7 @@ impl Draft {
             error: ending.error.map(ErrorSummary::from),
             streamed: self.streamed,
             usage: total_usage(&attempts),
-            cost: total_cost(&attempts),
+            cost: total_cost(attempts.iter()),
             timing: Timing {
                 total_us,
                 first_token_us: self.first_token.map(micros),
@@ -175,9 +175,8 @@ fn less_certain(one: UsageBasis, other: UsageBasis) -> UsageBasis {
 }
 
 /// Cost of all attempts. Unknown as soon as one that used tokens has an unknown cost.
-fn total_cost(attempts: &[AttemptRecord]) -> Option<NanoUsd> {
+pub(crate) fn total_cost<'a>(attempts: impl Iterator<Item = &'a AttemptRecord>) -> Option<NanoUsd> {
     attempts
-        .iter()
         .map(|attempt| match attempt.cost {
             Some(cost) => Some(cost.total),
             None if attempt.usage.total_tokens() == 0 => Some(NanoUsd::ZERO),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freehold_guard::AnswerRestorer;
-use freehold_ports::{Backend, Call, Chunk, ChunkStream};
+use freehold_ports::{Backend, Call, Chunk, ChunkStream, LeftOut};
 use freehold_types::{Deployment, Error, ErrorKind};
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
@@ -31,6 +31,8 @@ pub(crate) struct Live {
     opening: Vec<Chunk>,
     /// Puts back what was masked.
     pub(crate) restorer: Option<AnswerRestorer>,
+    /// What of the request the upstream was not told.
+    pub(crate) left_out: LeftOut,
     stream: ChunkStream,
     /// True once the log knows when the first content came.
     noted: bool,
@@ -56,6 +58,7 @@ impl Live {
             tally,
             opening: begun.opening,
             restorer: None,
+            left_out: LeftOut::default(),
             stream: begun.stream,
             noted: false,
         };

@@ -10,6 +10,7 @@ use freehold_types::{
 use parking_lot::Mutex;
 
 use crate::accounting::{Accounting, Ended, UnderWay};
+use crate::draft::total_cost;
 use crate::snapshot::Snapshot;
 use crate::tally::Tally;
 
@@ -87,7 +88,7 @@ impl AttemptLog {
     }
 
     /// Closes an attempt: settles its accounts and writes down how it ended. Only the first end
-    /// counts. What it cost, `None` when nobody can tell.
+    /// counts.
     pub(crate) fn settle(
         &self,
         accounting: &Accounting,
@@ -95,12 +96,16 @@ impl AttemptLog {
         number: AttemptNumber,
         tally: &Tally,
         end: Settled<'_>,
-    ) -> Option<NanoUsd> {
+    ) {
         // First of all, so that nothing can go wrong between what is taken and its being given back.
         let now = accounting.now();
         let mut attempts = self.attempts.lock();
-        let entry = attempts.get_mut(number.0)?;
-        let under_way = entry.under_way.take()?;
+        let Some(entry) = attempts.get_mut(number.0) else {
+            return;
+        };
+        let Some(under_way) = entry.under_way.take() else {
+            return;
+        };
         let record = &mut entry.record;
         record.duration_us = micros(end.at).saturating_sub(record.started_us);
         let ended = Ended {
@@ -115,7 +120,6 @@ impl AttemptLog {
         record.error = end.error.map(ErrorSummary::from);
         record.usage = end.usage;
         record.cost = cost;
-        cost.map(|cost| cost.total)
     }
 
     /// Closes every attempt that is still open, but for one: they were dropped by the winner of a
@@ -162,6 +166,12 @@ impl AttemptLog {
             .lock()
             .last()
             .map(|entry| entry.record.deployment.clone())
+    }
+
+    /// What all attempts cost; `None` when any part of it is unknown.
+    pub(crate) fn cost(&self) -> Option<NanoUsd> {
+        let attempts = self.attempts.lock();
+        total_cost(attempts.iter().map(|entry| &entry.record))
     }
 
     /// The records, in order.

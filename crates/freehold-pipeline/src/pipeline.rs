@@ -56,6 +56,8 @@ pub struct Admission {
     pub request: Request,
     /// W3C trace context to hand on.
     pub traceparent: Option<Arc<str>>,
+    /// What an Anthropic client's `anthropic-beta` header names.
+    pub betas: Option<Arc<str>>,
 }
 
 /// What can be said of a request before its answer is complete.
@@ -71,6 +73,9 @@ pub struct Head {
     pub overhead: Duration,
     /// What the request cost; `None` while it is not known (streams) or cannot be.
     pub cost: Option<NanoUsd>,
+    /// Paths of the request's fields that the upstream was not told, as they change only cost,
+    /// speed or bookkeeping.
+    pub left_out: Vec<String>,
 }
 
 /// An answer on its way.
@@ -234,6 +239,7 @@ impl Pipeline {
             account,
             request,
             traceparent,
+            betas,
         } = admission;
         let mut draft = Draft::new(
             id,
@@ -253,6 +259,7 @@ impl Pipeline {
             log: &log,
             id,
             traceparent: traceparent.as_ref(),
+            betas: betas.as_ref(),
             received,
             status_of,
         };

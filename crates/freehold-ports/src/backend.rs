@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -70,6 +70,21 @@ pub struct Call {
     pub id: RequestId,
     /// The W3C trace context (`traceparent`) to hand to the upstream, when there is one.
     pub traceparent: Option<Arc<str>>,
+    /// What the client's `anthropic-beta` header names, for an upstream of that dialect.
+    pub betas: Option<Arc<str>>,
+    left_out: LeftOut,
+}
+
+/// Fields of the request that a backend had no word for and left out, because they change only cost,
+/// speed or bookkeeping. Written once by the backend, read by whoever made the call.
+#[derive(Clone, Debug, Default)]
+pub struct LeftOut(Arc<OnceLock<Vec<String>>>);
+
+impl LeftOut {
+    /// The fields' paths; empty when nothing was left out.
+    pub fn fields(&self) -> &[String] {
+        self.0.get().map_or(&[], Vec::as_slice)
+    }
 }
 
 impl Call {
@@ -99,7 +114,22 @@ impl Call {
             timeouts,
             id,
             traceparent: None,
+            betas: None,
+            left_out: LeftOut::default(),
         })
+    }
+
+    /// Tells the caller which of the request's fields the backend leaves out, by their paths.
+    pub fn note_left_out(&self, fields: Vec<String>) {
+        if !fields.is_empty() {
+            // A backend encodes a request once; should it do so again, the first note stands.
+            let _ = self.left_out.0.set(fields);
+        }
+    }
+
+    /// Where the backend will note what it leaves out.
+    pub fn left_out(&self) -> LeftOut {
+        self.left_out.clone()
     }
 
     /// To be checked by every backend first: that the passage leads to this very backend, as it is

@@ -13,6 +13,6 @@ mod ledger;
 
 pub use accounts::{Account, Accounts};
 pub use audit::{Audit, AuditError};
-pub use backend::{Backend, BoxFuture, Call, Chunk, ChunkStream, Probe, Timeouts};
+pub use backend::{Backend, BoxFuture, Call, Chunk, ChunkStream, LeftOut, Probe, Timeouts};
 pub use clock::{Clock, SystemClock};
 pub use ledger::{Ledger, LedgerError};

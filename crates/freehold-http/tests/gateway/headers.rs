@@ -1,6 +1,6 @@
 //! What the gateway says about an answer, and what it passes on.
 
-use freehold_testkit::Script;
+use freehold_testkit::{Fault, Script};
 use freehold_types::OutcomeStatus;
 use serde_json::{Value, json};
 
@@ -27,7 +27,16 @@ async fn every_answer_says_where_it_came_from() {
             assert_eq!(outcome.usage.output_tokens, 2);
             let cost = outcome.cost.unwrap();
             assert!(cost.nanos() > 0);
-            if !stream {
+            if stream {
+                // Nobody knew when the headers went out: it comes right before the end.
+                let comment = format!(": x-freehold-cost {cost}");
+                let frames: Vec<_> = seen.text.split_terminator("\n\n").collect();
+                let place = frames.iter().position(|frame| *frame == comment);
+                let place = place.unwrap_or_else(|| panic!("{seen:?}"));
+                assert!(place > 1, "{seen:?}");
+                let (text, failed) = surface.stream(&seen.text);
+                assert_eq!((text.as_str(), failed), ("one two", false));
+            } else {
                 assert_eq!(seen.header("x-freehold-cost"), cost.to_string());
             }
         }
@@ -64,6 +73,68 @@ async fn the_same_dialect_passes_through_unchanged() {
     let expected = sent.replace(r#""single""#, r#""gpt-4.1""#);
     assert_eq!(std::str::from_utf8(&received).unwrap(), expected);
     assert_eq!(seen.json()["system_fingerprint"], "fp_fake000001");
+}
+
+/// What a client is told its request cost is what all attempts cost.
+#[tokio::test]
+async fn the_cost_of_a_fallback_is_told_too() {
+    for stream in [false, true] {
+        let bench = Bench::start().await;
+        // Dies when the prompt has been read: that is billed.
+        bench
+            .alpha
+            .push(Script::default().with_fault(Fault::Close { at: 1 }));
+        let body = Surface::Chat.body("pair", stream, "one two");
+        let seen = bench.ask(Surface::Chat, &body).await;
+        let outcome = &bench.outcomes(1).await[0];
+        assert_eq!(outcome.attempts.len(), 2);
+        let cost = outcome.cost.unwrap().to_string();
+        if stream {
+            assert!(outcome.attempts[0].cost.unwrap().total.nanos() > 0);
+            assert!(seen.text.contains(&format!(": x-freehold-cost {cost}\n\n")));
+        } else {
+            assert_eq!(seen.header("x-freehold-cost"), cost);
+        }
+    }
+}
+
+/// Betas belong to the dialect: they go on to upstreams that speak it, and to no other.
+#[tokio::test]
+async fn anthropic_betas_are_handed_on_within_the_dialect() {
+    let bench = Bench::start().await;
+    for (route, upstream, expected) in [
+        ("claude", &bench.claude, Some("files-api-2025-04-14,other")),
+        ("single", &bench.alpha, None),
+    ] {
+        let body = Surface::Messages.body(route, false, "hi");
+        let request = bench
+            .post(Surface::Messages, &body)
+            .header("anthropic-beta", "files-api-2025-04-14, other, no name");
+        let seen = seen(request).await;
+        assert_eq!(seen.status, 200, "{seen:?}");
+        assert_eq!(upstream.requests()[0].header("anthropic-beta"), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_the_upstream_was_not_told_is_named() {
+    for stream in [false, true] {
+        let bench = Bench::start().await;
+        let mut body = Surface::Messages.body("single", stream, "hi");
+        body["messages"][0]["content"] = json!([{
+            "type": "text",
+            "text": "hi",
+            "cache_control": {"type": "ephemeral", "x": "secret"},
+        }]);
+        let told = bench.ask(Surface::Messages, &body).await;
+        assert_eq!(told.status, 200, "{told:?}");
+        let left_out = told.header("x-freehold-left-out");
+        assert_eq!(left_out, "messages[0].content[0].cache_control");
+        // The upstream's own dialect has a word for it.
+        body["model"] = json!("claude");
+        let told = bench.ask(Surface::Messages, &body).await;
+        assert!(!told.headers.contains_key("x-freehold-left-out"));
+    }
 }
 
 /// The client's key stays here, and the backend's key never comes back.

@@ -311,6 +311,7 @@ impl Bench {
             }),
             request: request(stream),
             traceparent: None,
+            betas: None,
         }
     }
 
