@@ -21,6 +21,8 @@ const LINE_BYTES_MAX: usize = 256;
 /// The first line of what an HTTP/2 client sends first (RFC 9113, 3.4), and the length of all of it.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0";
 const HTTP2_PREFACE_BYTES: usize = 24;
+/// A client that takes nothing for so long loses its connection: its answer fills our memory.
+const WRITE_STALL: Duration = Duration::from_secs(300);
 
 /// What makes a head ambiguous, in words for the client.
 pub(crate) type Fault = &'static str;
@@ -213,6 +215,8 @@ pub(crate) struct Followed<S> {
     /// By when it must be clear which HTTP is spoken. Until then hyper does not look at the clock.
     patience: Option<Pin<Box<Sleep>>>,
     received_bytes: usize,
+    /// Rings when the client has taken nothing for too long; `None` while it takes what comes.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Followed<S> {
@@ -223,7 +227,24 @@ impl<S> Followed<S> {
             fault,
             patience: Some(Box::pin(tokio::time::sleep(patience))),
             received_bytes: 0,
+            stalled: None,
         }
+    }
+
+    /// What became of a write, unless the client has taken nothing for too long.
+    fn unless_stalled<T>(
+        &mut self,
+        written: Poll<std::io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<std::io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let sleep = || Box::pin(tokio::time::sleep(WRITE_STALL));
+        let stalled = self.stalled.get_or_insert_with(sleep);
+        ready!(stalled.as_mut().poll(context));
+        Poll::Ready(Err(std::io::ErrorKind::TimedOut.into()))
     }
 
     fn has_begun(&self) -> bool {
@@ -272,14 +293,16 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Followed<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.unless_stalled(written, context)
     }
 
     fn poll_flush(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.unless_stalled(flushed, context)
     }
 
     fn poll_shutdown(
@@ -294,7 +317,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Followed<S> {
         context: &mut Context<'_>,
         slices: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.unless_stalled(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -97,3 +97,35 @@ fn long_lines_and_http2_are_let_be() {
         Ok(()),
     );
 }
+
+/// Writes until the other end of a small pipe, which nobody reads, takes no more.
+async fn write_all(pipe_reads: bool) -> std::io::Result<()> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let (ours, mut theirs) = tokio::io::duplex(64);
+    let mut followed = Followed::new(ours, FirstFault::default(), Duration::from_secs(1));
+    let slow = async {
+        let mut piece = [0; 64];
+        while pipe_reads && theirs.read(&mut piece).await.is_ok_and(|read| read > 0) {
+            tokio::time::sleep(WRITE_STALL / 2).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        written = followed.write_all(&[0; 1_000]) => written,
+        () = slow => Ok(()),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_nothing_loses_its_connection() {
+    let before = tokio::time::Instant::now();
+    let error = write_all(false).await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    assert_eq!(before.elapsed().as_secs(), WRITE_STALL.as_secs());
+    write_all(true).await.unwrap();
+    assert!(
+        before.elapsed() > 5 * WRITE_STALL,
+        "slow clients are served"
+    );
+}
