@@ -31,7 +31,7 @@ use crate::disguise::{Disguises, Owner};
 use crate::draft::{Draft, Ending, status_of};
 use crate::live::panicked;
 use crate::log::AttemptLog;
-use crate::observe;
+use crate::observe::{self, Meters};
 use crate::snapshot::{ListedModel, Snapshot, persistence};
 use crate::sticky::Stickiness;
 
@@ -119,6 +119,7 @@ pub struct Pipeline {
     ledger: Arc<dyn Ledger>,
     audit: Option<AuditTrail>,
     draining: AtomicBool,
+    meters: Meters,
     /// From it come the placeholders' tags; as long-lived as the process.
     mask_secret: Arc<[u8; 32]>,
     /// The labels of conversations that were above the default once.
@@ -140,6 +141,7 @@ impl Pipeline {
             ledger,
             audit: None,
             draining: AtomicBool::new(false),
+            meters: Meters::default(),
             mask_secret: Arc::new(random_secret()),
             labels: Stickiness::new(),
             under_way: TaskTracker::new(),
@@ -484,13 +486,13 @@ impl Pipeline {
         if let Some(audit) = &self.audit {
             audit.keep(&outcome, proof);
         }
-        observe::outcome(&outcome, &self.snapshot.load());
         if let Err(error) = self.ledger.record(&outcome) {
             observe::unrecorded();
             // The outcome holds no text and no secret: the log line is the last copy there is.
             let lost = serde_json::to_string(&outcome).unwrap_or_default();
             tracing::error!(%error, id = %outcome.id, outcome = %lost, "an outcome could not be recorded");
         }
+        self.meters.count(&outcome, &self.snapshot.load());
     }
 }
 

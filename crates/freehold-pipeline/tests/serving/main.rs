@@ -6,4 +6,5 @@
 mod beginning;
 mod defects;
 mod ends;
+mod metrics;
 mod support;
