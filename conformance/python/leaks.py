@@ -102,7 +102,7 @@ report: {{dir: "{tmp_path / 'report'}"}}
         encoding="utf-8",
     )
     serve = [SCRIPTS / "canarywire", "serve", "--listen", capture]
-    with running(serve, tmp_path / "capture.log"):
+    with running(serve, tmp_path / "capture.log", cwd=tmp_path):
         wait_until_open(capture_port)
         result = run([SCRIPTS / "canarywire", "run", "--config", config], cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
