@@ -35,6 +35,7 @@ pub mod settings;
 mod view;
 
 pub use detect::Hit;
+pub use detect::injection::injection_score;
 pub use finding::{Entity, Finding, Scan};
 pub use guard::{Classifier, Guard, TextScan, Unread};
 pub use mask::{
@@ -43,3 +44,9 @@ pub use mask::{
 };
 pub use scan::scan;
 pub use settings::{Limits, Settings, SettingsError};
+
+/// What the training program shares with the detectors; no part of the product's surface.
+pub mod training {
+    pub use crate::detect::injection;
+    pub use crate::detect::names::*;
+}

@@ -6,7 +6,10 @@ use crate::Entity;
 
 mod around;
 mod contact;
+mod health;
 mod identifiers;
+pub mod injection;
+pub(crate) mod names;
 mod operator;
 mod secrets;
 
@@ -45,7 +48,9 @@ pub(crate) fn all(text: &str, found: &mut dyn FnMut(Hit)) {
     secrets::detect(text, found);
     identifiers::detect(text, found);
     contact::detect(text, found);
-    // Families that judge by words and statistics stand here.
+    names::detect(text, found);
+    health::detect(text, found);
+    injection::detect(text, found);
 }
 
 /// Runs the detectors whose findings are verified by a checksum or a telling shape: only they look

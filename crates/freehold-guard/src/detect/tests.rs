@@ -2,10 +2,14 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// What is judged by words and statistics has tests of its own.
+const STATISTICAL: [&str; 4] = ["person", "location", "organisation", "prompt_injection"];
+
 /// The entities found in a text, with what they cover.
 fn check(text: &str, expected: &[(&str, &str)]) {
     let mut hits = Vec::new();
     all(text, &mut |hit| hits.push(hit));
+    hits.retain(|hit| !STATISTICAL.contains(&hit.entity.as_str()));
     hits.sort_by_key(|hit| hit.range.start);
     let actual: Vec<_> = hits
         .iter()
@@ -24,6 +28,7 @@ pub(super) fn entities(text: &str) -> Vec<(String, String)> {
     all(text, &mut |hit| {
         hits.push((hit.entity.to_string(), text[hit.range].to_owned()))
     });
+    hits.retain(|(entity, _)| !STATISTICAL.contains(&entity.as_str()));
     hits
 }
 

@@ -4,7 +4,14 @@ use super::*;
 use crate::Settings;
 
 fn guard() -> Guard {
-    let off = ["date", "person", "location", "organisation", "age"];
+    let off = [
+        "date",
+        "person",
+        "location",
+        "organisation",
+        "age",
+        "prompt_injection",
+    ];
     Guard::new(&Settings {
         off: off.map(str::to_owned).to_vec(),
         ..Settings::default()

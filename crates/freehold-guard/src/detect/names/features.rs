@@ -72,6 +72,64 @@ const CUES: &[&str] = &[
     "heet",
 ];
 
+/// Forms of address: no part of a name.
+const TITLES: &[&str] = &[
+    "mr",
+    "mrs",
+    "ms",
+    "miss",
+    "mister",
+    "dr",
+    "doctor",
+    "prof",
+    "professor",
+    "sir",
+    "madam",
+    "herr",
+    "frau",
+    "mme",
+    "mlle",
+    "monsieur",
+    "madame",
+    "sr",
+    "sra",
+    "srta",
+    "señor",
+    "señora",
+    "don",
+    "doña",
+    "signor",
+    "signora",
+    "dott",
+    "dottor",
+    "dhr",
+    "mevrouw",
+    "pan",
+    "pani",
+    "dear",
+    "hi",
+    "hello",
+    "hey",
+    "hallo",
+    "liebe",
+    "lieber",
+    "cher",
+    "chère",
+    "hola",
+    "ciao",
+    "olá",
+    "beste",
+    "shri",
+    "smt",
+    "bapak",
+    "ibu",
+    "mom",
+    "mum",
+    "dad",
+    "mommy",
+    "daddy",
+];
+
 /// Hashes of a handful of words, sorted.
 struct Words(Vec<u32>);
 
@@ -91,6 +149,7 @@ impl Words {
 pub struct Gate {
     links: Words,
     cues: Words,
+    titles: Words,
 }
 
 impl Default for Gate {
@@ -98,6 +157,7 @@ impl Default for Gate {
         Self {
             links: Words::new(LINKS),
             cues: Words::new(CUES),
+            titles: Words::new(TITLES),
         }
     }
 }
@@ -109,7 +169,14 @@ impl Gate {
         let mut open = false;
         for at in 0..tokens.len() {
             let is_candidate = self.is_candidate(tokens, at, open);
+            let breaks = matches!(
+                tokens[at].gap,
+                Gap::Stop | Gap::Line | Gap::Colon | Gap::Dash | Gap::Open | Gap::Close
+            );
             if is_candidate && !open {
+                first = at;
+            } else if is_candidate && breaks {
+                run(first..at);
                 first = at;
             } else if open && !is_candidate {
                 run(first..at);
@@ -125,6 +192,9 @@ impl Gate {
         let token = &tokens[at];
         let next = tokens.get(at + 1);
         if token.gap == Gap::Glued || next.is_some_and(|next| next.gap == Gap::Glued) {
+            return false;
+        }
+        if token.length <= 9 && self.titles.has(token.key) {
             return false;
         }
         match token.shape {

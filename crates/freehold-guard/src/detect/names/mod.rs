@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 use super::Hit;
 
 mod features;
+pub(super) mod letter;
 mod lexicon;
 mod tagger;
 mod token;
@@ -24,6 +25,10 @@ static MODEL_FILE: &[u8] = include_bytes!("../../../models/names.bin");
 
 /// Text is read in pieces of at most so many bytes, so that memory does not grow with it.
 const PIECE_BYTES: usize = 16 * 1024;
+
+/// Added to the score of "no name": a missed name costs more than a false alarm, and below 0 more is
+/// found. Cross-validated, F1 of persons and places is highest here.
+const OUTSIDE_BIAS: f32 = -1.0;
 
 /// What a name is called in findings, by class.
 pub const CLASSES: [&str; 3] = ["person", "location", "organisation"];
@@ -45,7 +50,7 @@ pub(crate) fn detect(text: &str, found: &mut dyn FnMut(Hit)) {
     detect_with(
         model,
         &DETECTOR.gate,
-        0.0,
+        OUTSIDE_BIAS,
         text,
         &mut |class, range, confidence| {
             found(Hit::new(CLASSES[class], range, confidence));
@@ -86,27 +91,30 @@ pub fn detect_with(
     }
 }
 
-/// Where the piece that begins at `from` ends: at a blank when there is one in its last quarter.
+/// Where the piece that begins at `from` ends: in its last quarter at the end of a line, of a sentence
+/// or at a blank, when there is one.
 fn piece_end(text: &str, from: usize) -> usize {
     let mut end = from + PIECE_BYTES;
     if end >= text.len() {
         return text.len();
     }
-    let earliest = end - PIECE_BYTES / 4;
-    let bytes = text.as_bytes();
-    if let Some(blank) = (earliest..end)
-        .rev()
-        .find(|&at| bytes[at] == b'\n')
-        .or_else(|| {
-            (earliest..end)
-                .rev()
-                .find(|&at| bytes[at].is_ascii_whitespace())
-        })
-    {
-        return blank;
+    let tail = end - PIECE_BYTES / 4;
+    let last = &text.as_bytes()[tail..end];
+    let line = last.iter().rposition(|byte| *byte == b'\n');
+    let sentence = || {
+        last.windows(2)
+            .rposition(|pair| pair == b". ")
+            .map(|at| at + 1)
+    };
+    let blank = || last.iter().rposition(u8::is_ascii_whitespace);
+    if let Some(at) = line.or_else(sentence).or_else(blank) {
+        return tail + at;
     }
     while !text.is_char_boundary(end) {
         end -= 1;
     }
     end
 }
+
+#[cfg(test)]
+mod tests;

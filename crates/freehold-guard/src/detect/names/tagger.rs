@@ -21,9 +21,12 @@ pub const MAGIC: &[u8; 8] = b"fhnames\x01";
 pub struct Model<'a> {
     /// What is known about single words.
     pub lexicon: Lexicon<'a>,
+    /// From label to label; minus infinity where one may not follow the other.
     transitions: [[f32; LABELS]; LABELS],
+    /// Exponentials of the transitions.
+    factors: [[f32; LABELS]; LABELS],
     scale: f32,
-    weights: &'a [u8],
+    weights: &'a [[u8; ROW_BYTES]],
 }
 
 /// A run of words that form one name.
@@ -56,13 +59,22 @@ impl<'a> Model<'a> {
         for (number, weight) in transitions.iter_mut().flatten().enumerate() {
             *weight = float(body, 4 + 4 * number)?;
         }
+        for (previous, row) in transitions.iter_mut().enumerate() {
+            for (next, weight) in row.iter_mut().enumerate() {
+                if !may_follow(previous, next) {
+                    *weight = f32::NEG_INFINITY;
+                }
+            }
+        }
         let (lexicon, weights) = body
             .get(4 + 4 * LABELS * LABELS..)?
             .split_at_checked(LEXICON_BYTES)?;
         let lexicon = Lexicon::new(lexicon)?;
-        (weights.len() == ROWS * ROW_BYTES).then_some(Self {
+        let (weights, rest) = weights.as_chunks();
+        (weights.len() == ROWS && rest.is_empty()).then_some(Self {
             lexicon,
             transitions,
+            factors: transitions.map(|row| row.map(f32::exp)),
             scale,
             weights,
         })
@@ -70,22 +82,16 @@ impl<'a> Model<'a> {
 
     fn emissions(&self, text: &str, tokens: &[Token], at: usize) -> [f32; LABELS] {
         let rows: [u32; FEATURES] = features(text, tokens, at);
-        let mut sums = [0_i32; ROW_BYTES];
+        // At most 30 x 128.
+        let mut sums = [0_i16; ROW_BYTES];
         for row in rows {
-            let from = row as usize % ROWS * ROW_BYTES;
-            if let Some(weights) = self.weights.get(from..from + ROW_BYTES) {
+            if let Some(weights) = self.weights.get(row as usize % ROWS) {
                 for (sum, weight) in sums.iter_mut().zip(weights) {
-                    *sum += i32::from(weight.cast_signed());
+                    *sum += i16::from(weight.cast_signed());
                 }
             }
         }
-        let mut scores = [0.0; LABELS];
-        for (score, sum) in scores.iter_mut().zip(sums) {
-            #[expect(clippy::cast_precision_loss, reason = "at most 30 x 127")]
-            let sum = sum as f32;
-            *score = sum * self.scale;
-        }
-        scores
+        std::array::from_fn(|label| f32::from(sums[label]) * self.scale)
     }
 
     /// Tags one run. `bias` is added to the label "outside": below 0, more is found.
@@ -123,29 +129,26 @@ impl<'a> Model<'a> {
 
     /// Viterbi.
     fn forward(&self, scratch: &mut Scratch) {
-        for at in 0..scratch.scores.len() {
+        let mut before = [f32::NEG_INFINITY; LABELS];
+        before[0] = 0.0;
+        for scores in &scratch.scores {
             let mut best = [f32::NEG_INFINITY; LABELS];
             let mut back = [0; LABELS];
-            for next in 0..LABELS {
-                let before = at.checked_sub(1).map(|at| scratch.best[at]);
-                for previous in 0..LABELS {
-                    let so_far = match &before {
-                        Some(before) => before[previous],
-                        None if previous == 0 => 0.0,
-                        None => f32::NEG_INFINITY,
-                    };
-                    if may_follow(previous, next) {
-                        let score = so_far + self.transitions[previous][next];
-                        if score > best[next] {
-                            best[next] = score;
-                            back[next] = previous;
-                        }
+            for (previous, (so_far, weights)) in before.iter().zip(&self.transitions).enumerate() {
+                for next in 0..LABELS {
+                    let score = so_far + weights[next];
+                    if score > best[next] {
+                        best[next] = score;
+                        back[next] = previous;
                     }
                 }
-                best[next] += scratch.scores[at][next];
             }
+            best.iter_mut()
+                .zip(scores)
+                .for_each(|(best, score)| *best += score);
             scratch.best.push(best);
             scratch.back.push(back);
+            before = best;
         }
     }
 
@@ -176,14 +179,7 @@ impl<'a> Model<'a> {
 
     /// Probabilities of the labels of each word, by forward and backward sums.
     fn marginals(&self, scratch: &mut Scratch) {
-        let mut factors = [[0.0_f32; LABELS]; LABELS];
-        for (previous, row) in factors.iter_mut().enumerate() {
-            for (next, factor) in row.iter_mut().enumerate() {
-                if may_follow(previous, next) {
-                    *factor = self.transitions[previous][next].exp();
-                }
-            }
-        }
+        let factors = &self.factors;
         let mut sums = [0.0; LABELS];
         sums[0] = 1.0;
         for scores in &mut scratch.scores {

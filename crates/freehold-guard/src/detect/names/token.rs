@@ -1,5 +1,6 @@
 //! Words, their shape, and what stands between them.
 
+use super::letter::{Case, case, char_at, is_letter, is_unspaced, lower};
 use super::lexicon::{Grades, Lexicon};
 
 /// How a word is written.
@@ -95,15 +96,12 @@ impl Key {
     }
 
     fn push_char(&mut self, letter: char) {
-        let mut buffer = [0; 4];
-        for lower in letter.to_lowercase() {
-            // A dot above, left over from the Turkish capital i, is no letter of its own.
-            if lower != '\u{307}' {
-                lower
-                    .encode_utf8(&mut buffer)
-                    .bytes()
-                    .for_each(|byte| self.push(byte));
-            }
+        let lower = lower(letter);
+        if lower.is_ascii() {
+            // Of the Turkish capital i only the letter is kept, not the dot.
+            self.push(lower as u8);
+        } else {
+            self.0 = (self.0 ^ u32::from(lower)).wrapping_mul(0x0100_0193);
         }
     }
 
@@ -134,14 +132,7 @@ pub fn key(word: &str) -> u32 {
 
 /// Marks and joiners that belong to the word they stand in.
 fn is_mark(letter: char) -> bool {
-    matches!(letter, '\u{300}'..='\u{36f}' | '\u{900}'..='\u{dff}' | '\u{200c}' | '\u{200d}')
-}
-
-/// Scripts written without blanks; the rules of `ideographs` read them.
-fn is_unspaced(letter: char) -> bool {
-    matches!(letter, '\u{e00}'..='\u{eff}' | '\u{1000}'..='\u{109f}' | '\u{1780}'..='\u{17ff}'
-        | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}'
-        | '\u{20000}'..='\u{3ffff}')
+    matches!(letter, '\u{300}'..='\u{36f}' | '\u{200c}' | '\u{200d}')
 }
 
 /// What one word was made of, while it is read.
@@ -165,12 +156,10 @@ impl Seen {
     }
 
     fn wide(&mut self, letter: char) {
-        if letter.is_lowercase() {
-            self.lowers += 1;
-        } else if letter.is_uppercase() {
-            self.upper();
-        } else {
-            self.others += 1;
+        match case(letter) {
+            Case::Lower => self.lowers += 1,
+            Case::Upper => self.upper(),
+            Case::None => self.others += 1,
         }
     }
 
@@ -222,7 +211,7 @@ pub fn tokens(text: &str, from: usize, to: usize, lexicon: &Lexicon, into: &mut 
         }
         if !byte.is_ascii() {
             let letter = char_at(text, at);
-            if !letter.is_alphanumeric() || is_unspaced(letter) {
+            if !is_letter(letter) || is_unspaced(letter) {
                 at += letter.len_utf8();
                 continue;
             }
@@ -246,12 +235,6 @@ pub fn tokens(text: &str, from: usize, to: usize, lexicon: &Lexicon, into: &mut 
     }
 }
 
-fn char_at(text: &str, at: usize) -> char {
-    text.get(at..)
-        .and_then(|rest| rest.chars().next())
-        .unwrap_or(' ')
-}
-
 fn word(text: &str, start: usize, to: usize, gap: Gap, lexicon: &Lexicon) -> Token {
     let bytes = text.as_bytes();
     let mut key = Key::new();
@@ -272,7 +255,7 @@ fn word(text: &str, start: usize, to: usize, gap: Gap, lexicon: &Lexicon) -> Tok
             }
         } else {
             let letter = char_at(text, at);
-            if (letter.is_alphanumeric() || is_mark(letter)) && !is_unspaced(letter) {
+            if (is_letter(letter) || is_mark(letter)) && !is_unspaced(letter) {
                 key.push_char(letter);
                 seen.wide(letter);
             } else if letter == '\u{2019}' && joins(text, at, 3, &seen) {

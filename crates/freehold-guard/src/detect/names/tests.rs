@@ -1,0 +1,176 @@
+use proptest::prelude::*;
+
+use super::{DETECTOR, PIECE_BYTES, detect, piece_end, token};
+
+fn found(text: &str) -> Vec<(String, &str)> {
+    let mut hits = Vec::new();
+    detect(text, &mut |hit| {
+        assert!((0.0..=1.0).contains(&hit.confidence));
+        hits.push((hit.entity.to_string(), &text[hit.range]));
+    });
+    hits
+}
+
+fn check(text: &str, expected: &[(&str, &str)]) {
+    let found = found(text);
+    let found: Vec<(&str, &str)> = found
+        .iter()
+        .map(|(entity, part)| (entity.as_str(), *part))
+        .collect();
+    assert_eq!(found, expected, "{text}");
+}
+
+#[test]
+fn the_model_is_one() {
+    assert!(DETECTOR.model.is_some());
+}
+
+#[test]
+fn names_in_english() {
+    check(
+        "My name is Amelia Thornton and I live in Boston.",
+        &[("person", "Amelia Thornton"), ("location", "Boston")],
+    );
+    check(
+        "Please call Mr. Rodriguez about the contract.",
+        &[("person", "Rodriguez")],
+    );
+    check(
+        "hi, my name is john smith and i live in berlin",
+        &[("person", "john smith"), ("location", "berlin")],
+    );
+    check(
+        "From: Sarah Connor <sarah.connor@example.com>",
+        &[("person", "Sarah Connor")],
+    );
+    check("JOHN SMITH", &[("person", "JOHN SMITH")]);
+    check(
+        "Wei Zhang met Oluwaseun Adeyemi in Lagos.",
+        &[
+            ("person", "Wei Zhang"),
+            ("person", "Oluwaseun Adeyemi"),
+            ("location", "Lagos"),
+        ],
+    );
+    check("Patient name: Olga Petrova", &[("person", "Olga Petrova")]);
+}
+
+#[test]
+fn names_in_other_languages() {
+    check(
+        "Mein Name ist Jürgen Müller und ich wohne in München.",
+        &[("person", "Jürgen Müller"), ("location", "München")],
+    );
+    check(
+        "Je m'appelle Camille Dubois et j'habite à Lyon.",
+        &[("person", "Camille Dubois"), ("location", "Lyon")],
+    );
+    check(
+        "Me llamo Javier Fernández y vivo en Sevilla.",
+        &[("person", "Javier Fernández"), ("location", "Sevilla")],
+    );
+    check(
+        "Mi chiamo Giulia Rossi e vivo a Torino.",
+        &[("person", "Giulia Rossi"), ("location", "Torino")],
+    );
+    check(
+        "Mijn naam is Daan de Vries en ik woon in Utrecht.",
+        &[("person", "Daan de Vries"), ("location", "Utrecht")],
+    );
+    check(
+        "Nazywam się Katarzyna Nowak.",
+        &[("person", "Katarzyna Nowak")],
+    );
+    check(
+        "Jag heter Björn Lindqvist.",
+        &[("person", "Björn Lindqvist")],
+    );
+    check("Меня зовут Иван Петров.", &[("person", "Иван Петров")]);
+    check("Benim adım Mehmet Yılmaz.", &[("person", "Mehmet Yılmaz")]);
+}
+
+#[test]
+fn organisations() {
+    check(
+        "I used to work at Deutsche Bank.",
+        &[("organisation", "Deutsche Bank")],
+    );
+    check(
+        "She studied at the University of Oxford.",
+        &[("organisation", "University of Oxford")],
+    );
+}
+
+#[test]
+fn ordinary_texts_have_no_names() {
+    for text in [
+        "Could you explain the Pythagorean theorem? Thanks!",
+        "Please explain why the following function is slow, and how you would change it.",
+        "How do I centre a div with CSS?",
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----",
+        "Dear Sir or Madam, I am writing to complain about my new dishwasher.",
+        "Monday, Tuesday and Wednesday in October",
+        "What Is Machine Learning?",
+        "Welche Vorteile hat eine Wärmepumpe gegenüber einer Gasheizung?",
+        "the quick brown fox jumps over the lazy dog",
+    ] {
+        check(text, &[]);
+    }
+}
+
+#[test]
+fn a_possessive_is_no_part_of_the_name() {
+    check(
+        "Anna Kowalska's passport has expired.",
+        &[("person", "Anna Kowalska")],
+    );
+    check(
+        "The letter from Sean O'Brien arrived.",
+        &[("person", "Sean O'Brien")],
+    );
+}
+
+#[test]
+fn the_answer_is_the_same_each_time_and_in_long_texts() {
+    let sentence = "My name is Amelia Thornton and I live in Boston. ";
+    let text = sentence.repeat(2_000);
+    assert_eq!(found(&text).len(), 2 * 2_000);
+    assert_eq!(found(&text), found(&text));
+}
+
+#[test]
+fn pieces_end_at_blanks_and_on_boundaries() {
+    let text = "é".repeat(PIECE_BYTES * 2);
+    let mut from = 0;
+    while from < text.len() {
+        let to = piece_end(&text, from);
+        assert!(to > from && text.is_char_boundary(to));
+        from = to;
+    }
+    let text = "word ".repeat(PIECE_BYTES);
+    assert_eq!(text.as_bytes()[piece_end(&text, 0)], b' ');
+}
+
+#[test]
+fn a_key_does_not_depend_on_case() {
+    assert_eq!(token::key("Müller"), token::key("MÜLLER"));
+    assert_eq!(token::key("istanbul"), token::key("İstanbul"));
+    assert_ne!(token::key("Müller"), token::key("Muller"));
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_tagged_on_boundaries(text in "\\PC{0,300}") {
+        detect(&text, &mut |hit| assert!(text.get(hit.range).is_some()));
+    }
+
+    #[test]
+    fn any_words_are_tagged_in_order(words in prop::collection::vec("[A-ZÄ][a-zéß']{0,9}|[a-z]{1,8}|\\d{1,4}|[.,:;()'\"@&\\n-]|王|김", 0..60)) {
+        let text = words.join(" ");
+        let mut last = 0;
+        detect(&text, &mut |hit| {
+            assert!(hit.range.start >= last && hit.range.end > hit.range.start);
+            last = hit.range.end;
+        });
+    }
+}
