@@ -3,6 +3,7 @@
 
 mod data;
 mod injection;
+mod mistakes;
 mod names;
 mod random;
 
@@ -65,6 +66,21 @@ enum Task {
         #[arg(long)]
         model: PathBuf,
     },
+    /// Show what the whole guard misses and finds wrongly in an annotated set
+    Mistakes {
+        /// A file of JSON lines, plain or gzip, with `text` and `spans`
+        #[arg(long)]
+        set: PathBuf,
+        /// Only this annotators' type or class
+        #[arg(long)]
+        kind: Option<String>,
+        /// Types that count as not annotated
+        #[arg(long)]
+        ignore: Vec<String>,
+        /// Mistakes of each type
+        #[arg(long, default_value_t = 10)]
+        most: usize,
+    },
     /// Tag the lines of standard input
     NamesTag {
         /// The model's file
@@ -83,6 +99,19 @@ fn main() -> Result<()> {
         Task::Injection { data, out } => injection::train(&data, &out),
         Task::InjectionEvaluate { data, model } => injection::evaluate(&data, model.as_deref()),
         Task::InjectionScore { model } => injection::score(&model),
+        Task::Mistakes {
+            set,
+            kind,
+            ignore,
+            most,
+        } => mistakes::show(
+            &set,
+            &mistakes::Shown {
+                ignored: ignore,
+                kind,
+                most,
+            },
+        ),
         Task::NamesTag { model, bias } => names::tag(&model, bias),
     }
 }

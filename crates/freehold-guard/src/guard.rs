@@ -1,12 +1,13 @@
 //! The guard as it stands between requests: settings, checked and compiled once.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use freehold_types::{Request, Sensitivity};
 
-use crate::detect::{Hit, Operator};
+use crate::detect::{ENTITIES, Hit, Operator};
 use crate::labels::Labels;
 use crate::scan::Walk;
 use crate::settings::{Limits, Opaque, Settings, SettingsError};
@@ -106,6 +107,19 @@ impl Guard {
             hits,
             incomplete: unread.unwrap_or(Some(Unread::Failed)),
         }
+    }
+
+    /// Every entity type that this guard can report, with its label: its own detectors', the
+    /// operator's recognisers, topics and classifiers; without those that are off.
+    pub fn entities(&self) -> BTreeMap<String, Sensitivity> {
+        let own = ENTITIES.iter().copied();
+        let operator = self.operator.entities().map(Entity::as_str);
+        let classifiers = self.classifiers.0.iter();
+        own.chain(operator)
+            .chain(classifiers.map(|classifier| classifier.entity()))
+            .filter(|entity| !self.labels.is_off(entity))
+            .map(|entity| (entity.to_owned(), self.labels.of(entity)))
+            .collect()
     }
 
     /// The label that an entity type deserves.

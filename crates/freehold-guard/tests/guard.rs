@@ -93,6 +93,53 @@ fn the_whole_section_is_read() {
 }
 
 #[test]
+fn every_entity_type_has_its_label() {
+    struct Poems;
+    impl Classifier for Poems {
+        fn entity(&self) -> &str {
+            "poem"
+        }
+        fn score(&self, _: &str) -> f32 {
+            0.0
+        }
+    }
+    let settings = json!({
+        "labels": {"payment_card": "restricted", "poem": "public"},
+        "off": ["iban", "badge"],
+        "recognisers": [
+            {"name": "employee_id", "patterns": ["E-\\d{6}"], "label": "internal"},
+            {"name": "badge", "patterns": ["B-\\d{6}"]},
+        ],
+        "topics": [
+            {"name": "projects", "entity": "secret_project", "words": ["Falcon"], "label": "restricted"},
+            {"name": "rivals", "entity": "rival", "patterns": ["Acme+"]},
+            {"name": "strong", "words": ["größer"]},
+        ],
+    });
+    let entities = guard(settings).with_classifier(Arc::new(Poems)).entities();
+    for (entity, label) in [
+        ("payment_card", Some(Sensitivity::Restricted)),
+        ("poem", Some(Sensitivity::Public)),
+        ("iban", None),
+        ("badge", None),
+        ("employee_id", Some(Sensitivity::Internal)),
+        ("secret_project", Some(Sensitivity::Restricted)),
+        ("rival", Some(Sensitivity::Confidential)),
+        ("blocked_topic", Some(Sensitivity::Internal)),
+        ("person", Some(Sensitivity::Internal)),
+        ("github_token", Some(Sensitivity::Confidential)),
+        ("private_key", Some(Sensitivity::Restricted)),
+        ("us_ssn", Some(Sensitivity::Confidential)),
+        ("medical_record_number", Some(Sensitivity::Restricted)),
+        ("prompt_injection", Some(Sensitivity::Public)),
+        ("fi_hetu", Some(Sensitivity::Confidential)),
+        ("never_heard_of", None),
+    ] {
+        assert_eq!(entities.get(entity).copied(), label, "{entity}");
+    }
+}
+
+#[test]
 fn recognisers_see_through_disguises_and_cuts() {
     let guard = guard(json!({
         "recognisers": [{"name": "badge", "patterns": ["ZZ-\\d{6}"], "confidence": 0.9}],

@@ -1,6 +1,8 @@
 //! The detectors: text in, hits out. All of them are linear in the text.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use crate::Entity;
 
@@ -32,6 +34,7 @@ pub struct Hit {
 impl Hit {
     /// A hit of one of our own detectors.
     pub(crate) fn new(entity: &'static str, range: Range<usize>, confidence: f32) -> Self {
+        debug_assert!(ENTITIES.contains(entity), "{entity} is in no list");
         Self {
             entity: Entity::from(entity),
             range,
@@ -39,6 +42,23 @@ impl Hit {
         }
     }
 }
+
+/// Every entity type that these detectors can report.
+pub(crate) static ENTITIES: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
+    let lists = [
+        contact::ENTITIES,
+        &names::CLASSES,
+        health::ENTITIES,
+        injection::ENTITIES,
+    ];
+    lists
+        .into_iter()
+        .flatten()
+        .copied()
+        .chain(secrets::entities())
+        .chain(identifiers::entities())
+        .collect()
+});
 
 /// Runs all detectors over a text. Ranges lie on character boundaries.
 pub(crate) fn all(text: &str, found: &mut dyn FnMut(Hit)) {

@@ -19,6 +19,20 @@ mod web;
 
 pub(super) use postcode::postcode;
 
+/// What these report.
+pub(super) const ENTITIES: &[&str] = &[
+    "age",
+    "date",
+    "date_of_birth",
+    "email_address",
+    "ip_address",
+    "mac_address",
+    "phone_number",
+    "postal_code",
+    "street_address",
+    "url",
+];
+
 /// Looks for e-mail addresses and web addresses.
 pub(super) fn detect(text: &str, found: &mut dyn FnMut(Hit)) {
     email::detect(text, found);

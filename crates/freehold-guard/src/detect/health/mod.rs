@@ -19,6 +19,9 @@ mod terms;
 
 use terms::{Kind, Terms};
 
+/// What is reported.
+pub(super) const ENTITIES: &[&str] = &["diagnosis", "drug", "medical_record_number"];
+
 static TERMS: LazyLock<Option<Terms>> = LazyLock::new(Terms::new);
 
 /// How far a patient, a date of birth or a record number reaches, in bytes.

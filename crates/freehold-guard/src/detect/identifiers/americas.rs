@@ -9,7 +9,7 @@ pub(super) const REGION: Region = Region {
         number("us_ssn", 9, &[Topic::UsSsn], ssn)
             .printed(&["3-2-4"])
             .unchecked(),
-        number("identity_number", 9, &[Topic::UsSsn], named_ssn),
+        number("us_ssn", 9, &[Topic::UsSsn], called_ssn).doubtful(),
         number("us_itin", 9, &[Topic::UsItin, Topic::UsSsn], itin)
             .printed(&["3-2-4"])
             .unchecked(),
@@ -32,16 +32,22 @@ const NOBODYS_SSN: [[u8; 9]; 2] = [[0, 7, 8, 0, 5, 1, 1, 2, 0], [2, 1, 9, 0, 9, 
 /// Social security number: area not 000, 666 or 9xx, no group or serial of zeros (SSA, POMS RM
 /// 10201.035). There is no checksum.
 fn ssn(digits: &[u8]) -> bool {
-    let area = &digits[..3];
-    let never_given = area == [0, 0, 0] || area == [6, 6, 6] || area[0] == 9;
-    let blank = digits[3..5] == [0, 0] || digits[5..] == [0, 0, 0, 0];
-    !never_given && !blank && !NOBODYS_SSN.iter().any(|known| known == digits)
+    !is_never_given(&digits[..3]) && has_group_and_serial(digits)
 }
 
 /// What is called a social security number and could be one but for its area, which is not given
-/// out: mistyped, or a taxpayer's number.
-fn named_ssn(digits: &[u8]) -> bool {
-    digits[0] == 9 && !itin(digits) && digits[3..5] != [0, 0] && digits[5..] != [0, 0, 0, 0]
+/// out: mistyped, made up, or another authority's.
+fn called_ssn(digits: &[u8]) -> bool {
+    is_never_given(&digits[..3]) && has_group_and_serial(digits) && !itin(digits)
+}
+
+fn is_never_given(area: &[u8]) -> bool {
+    area == [0, 0, 0] || area == [6, 6, 6] || area[0] == 9
+}
+
+fn has_group_and_serial(digits: &[u8]) -> bool {
+    let blank = digits[3..5] == [0, 0] || digits[5..] == [0, 0, 0, 0];
+    !blank && !NOBODYS_SSN.iter().any(|known| known == digits)
 }
 
 /// Individual taxpayer number: 9xx, group 50-65, 70-88, 90-92, 94-99 (IRS, Publication 1915).

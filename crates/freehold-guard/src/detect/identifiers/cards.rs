@@ -7,46 +7,74 @@ use crate::detect::Hit;
 /// Most digits of a card number.
 const CARD_DIGITS_MAX: usize = 19;
 
+/// A number as it is written on cards.
+struct Written {
+    digits: [u8; CARD_DIGITS_MAX],
+    count: usize,
+    end: usize,
+    is_separated: bool,
+}
+
+impl Written {
+    /// Reads a number in one piece or in the groups that are printed on cards.
+    fn read(bytes: &[u8], start: usize) -> Option<Self> {
+        let mut digits = [0_u8; CARD_DIGITS_MAX];
+        let mut groups = Groups::default();
+        let mut count = 0;
+        let mut separator = None;
+        let mut end = start;
+        let mut at = start;
+        while let Some(&byte) = bytes.get(at) {
+            if byte.is_ascii_digit() {
+                if count == CARD_DIGITS_MAX {
+                    return None;
+                }
+                digits[count] = byte - b'0';
+                count += 1;
+                groups.grow();
+                at += 1;
+                end = at;
+            } else if matches!(byte, b' ' | b'-')
+                && separator.is_none_or(|known| known == byte)
+                && bytes.get(at + 1).is_some_and(u8::is_ascii_digit)
+                && groups.next()
+            {
+                separator = Some(byte);
+                at += 1;
+            } else {
+                break;
+            }
+        }
+        groups.are_card_groups(count).then_some(Self {
+            digits,
+            count,
+            end,
+            is_separated: separator.is_some(),
+        })
+    }
+}
+
 /// A card's number (ISO/IEC 7812) that begins at a place.
 pub(super) fn card(bytes: &[u8], start: usize) -> Option<Hit> {
     // No network's numbers begin otherwise.
     if !(b'1'..=b'6').contains(&bytes[start]) {
         return None;
     }
-    let mut digits = [0_u8; CARD_DIGITS_MAX];
-    let mut groups = Groups::default();
-    let mut count = 0;
-    let mut separator = None;
-    let mut end = start;
-    let mut at = start;
-    while let Some(&byte) = bytes.get(at) {
-        if byte.is_ascii_digit() {
-            if count == CARD_DIGITS_MAX {
-                return None;
-            }
-            digits[count] = byte - b'0';
-            count += 1;
-            groups.grow();
-            at += 1;
-            end = at;
-        } else if matches!(byte, b' ' | b'-')
-            && separator.is_none_or(|known| known == byte)
-            && bytes.get(at + 1).is_some_and(u8::is_ascii_digit)
-            && groups.next()
-        {
-            separator = Some(byte);
-            at += 1;
-        } else {
-            break;
-        }
-    }
-    let digits = &digits[..count];
-    let plausible = groups.are_card_groups(count) && is_network(digits) && !is_monotone(digits);
-    if !plausible || !luhn(digits) || !stands_alone(bytes, start, end) {
+    let written = Written::read(bytes, start)?;
+    let digits = &written.digits[..written.count];
+    let plausible = is_network(digits) && !is_monotone(digits) && luhn(digits);
+    if !plausible || !stands_alone(bytes, start, written.end) {
         return None;
     }
-    let confidence = if separator.is_some() { 0.99 } else { 0.95 };
-    Some(Hit::new("payment_card", start..end, confidence))
+    let confidence = if written.is_separated { 0.99 } else { 0.95 };
+    Some(Hit::new("payment_card", start..written.end, confidence))
+}
+
+/// The end of what is written like a card's number, whatever its check digit and its network.
+pub(super) fn shaped(bytes: &[u8], start: usize) -> Option<usize> {
+    let written = Written::read(bytes, start)?;
+    let is_some = written.count >= 13 && !is_monotone(&written.digits[..written.count]);
+    is_some.then_some(written.end)
 }
 
 /// A number that is called a card's: any network's, also those that few know.

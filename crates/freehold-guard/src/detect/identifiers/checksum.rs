@@ -22,11 +22,11 @@ pub(crate) fn weighted(digits: &[u8], weights: &[u32]) -> u32 {
         .sum()
 }
 
-/// The digits as one number.
+/// The digits as one number; the largest there is when they are too many.
 pub(crate) fn value(digits: &[u8]) -> u64 {
-    digits
-        .iter()
-        .fold(0, |value, digit| value * 10 + u64::from(*digit))
+    digits.iter().fold(0_u64, |value, digit| {
+        value.saturating_mul(10).saturating_add(u64::from(*digit))
+    })
 }
 
 /// Verhoeff's code over the dihedral group D5 (J. Verhoeff, Error Detecting Decimal Codes, 1969).

@@ -13,6 +13,7 @@ use super::words::{STREET_ENDINGS, WORDS};
 pub(crate) enum Topic {
     Card,
     Bic,
+    Iban,
     Routing,
     Account,
     SortCode,

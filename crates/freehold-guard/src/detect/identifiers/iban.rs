@@ -117,7 +117,6 @@ pub(super) fn iban(bytes: &[u8], start: usize) -> Option<Hit> {
                 count += 1;
                 end = at + 1;
             }
-            // Written in groups of four.
             // Written in groups.
             Some(b' ' | b'-') if end == at => separators += 1,
             _ => return None,
@@ -130,6 +129,46 @@ pub(super) fn iban(bytes: &[u8], start: usize) -> Option<Hit> {
     }
     Some(Hit::new("iban", start..end, 0.99))
 }
+
+/// The end of what is written like an IBAN, whatever its check digits and its length say: two letters,
+/// two digits, then groups of letters and digits.
+pub(super) fn shaped(bytes: &[u8], start: usize) -> Option<usize> {
+    let head = bytes.get(start..start + 4)?;
+    let (country, check) = head.split_at(2);
+    if !country.iter().all(u8::is_ascii_alphabetic) || !check.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let known = IBAN_LENGTHS
+        .iter()
+        .find(|(code, _)| code.eq_ignore_ascii_case(country));
+    let (mut at, mut end, mut count) = (start, start, 0);
+    while count <= IBAN_MAX {
+        let word = bytes[at..]
+            .iter()
+            .take(IBAN_MAX + 1)
+            .take_while(|byte| byte.is_ascii_alphanumeric())
+            .count();
+        let group = &bytes[at..at + word];
+        // Words of the text end it: `GB29 NWBK 6016 1331 9268 19 is mine`.
+        let is_bank = word == 4 && group.iter().all(u8::is_ascii_uppercase);
+        if !is_bank && !group.iter().any(u8::is_ascii_digit) {
+            break;
+        }
+        count += word;
+        at += word;
+        end = at;
+        let is_whole = known.is_some_and(|(_, length)| *length == count);
+        if is_whole || !matches!(bytes.get(at), Some(b' ' | b'-')) {
+            break;
+        }
+        at += 1;
+    }
+    (IBAN_MIN..=IBAN_MAX).contains(&count).then_some(end)
+}
+
+/// Letters and digits of the shortest and the longest IBAN.
+const IBAN_MIN: usize = 15;
+const IBAN_MAX: usize = 34;
 
 /// ISO 7064 MOD 97-10 over the code with its first four characters moved to the end.
 fn checks(code: &[u8]) -> bool {

@@ -65,6 +65,11 @@ const fn kind(
     }
 }
 
+/// What is reported.
+pub(super) fn entities() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|kind| kind.entity)
+}
+
 /// How much may stand between a name and its number.
 const GAP_BYTES: usize = 32;
 
@@ -88,9 +93,18 @@ pub(super) fn labelled(text: &str, start: usize, context: &Context) -> Option<Hi
 }
 
 /// True when nothing but links stands between a name and a place.
-fn announces(text: &str, mark: &Mark, start: usize) -> bool {
+pub(super) fn announces(text: &str, mark: &Mark, start: usize) -> bool {
     let Some(gap) = text.get(mark.end..start) else {
         return false;
+    };
+    // `Nr.` and `No.` are abbreviations, no ends of sentences.
+    let name = text.as_bytes().get(..mark.end).unwrap_or_default();
+    let is_short = [b"nr", b"no"]
+        .iter()
+        .any(|short| name.len() > 2 && name[name.len() - 2..].eq_ignore_ascii_case(*short));
+    let gap = match gap.strip_prefix('.') {
+        Some(rest) if is_short => rest,
+        _ => gap,
     };
     let ends_sentence = gap.contains(". ")
         || gap.contains('?')

@@ -11,6 +11,7 @@ use super::contact;
 
 mod americas;
 mod asia_pacific;
+mod called;
 mod cards;
 pub(super) mod checksum;
 pub(super) mod context;
@@ -42,6 +43,28 @@ const REGIONS: [Region; 8] = [
     europe_east::REGION,
     vehicles::REGION,
 ];
+
+/// What is reported beside what the rules and the names of numbers say.
+const ENTITIES: &[&str] = &[
+    "bic",
+    "crypto_wallet",
+    "fi_hetu",
+    "iban",
+    "payment_card",
+    "vat_id",
+];
+
+/// Everything that is reported.
+pub(super) fn entities() -> impl Iterator<Item = &'static str> {
+    let numbers = |region: &Region| region.numbers.iter().map(|rule| rule.entity);
+    let codes = |region: &Region| region.codes.iter().map(|rule| rule.entity);
+    let rules = REGIONS
+        .iter()
+        .flat_map(move |region| numbers(region).chain(codes(region)));
+    rules
+        .chain(labelled::entities())
+        .chain(ENTITIES.iter().copied())
+}
 
 /// Looks for identifiers, telephone numbers, network addresses, dates, ages and street addresses: all
 /// that depends on numbers and the words around them.
@@ -153,6 +176,7 @@ impl<'a> Scanner<'a> {
             .and_then(|number| contact::date::numeric(self.bytes, number, &self.context))
             .or_else(|| contact::network::address(self.text, start, around))
             .or_else(|| labelled::labelled(self.text, start, &self.context))
+            .or_else(|| called::called(self.text, start, number, &self.context))
             .or_else(|| contact::postcode(self.text, start, &self.context))
             .or_else(|| {
                 number.and_then(|_| contact::phone::phone(self.text, start, around, &self.context))

@@ -6,6 +6,10 @@ use std::sync::LazyLock;
 use super::context::{Topic, Topics};
 use super::number::{DIGITS_MAX, Prefix};
 
+/// How sure it is that a number is what it is called, when it breaks that one's rule: it is reported,
+/// because a mistyped number is as personal as a right one.
+pub(super) const CALLED: f32 = 0.55;
+
 /// Topics that stand for any country's code.
 const ANY_NUMBER: Topics = Topics::of(&[Topic::NationalId, Topic::Tax]);
 
@@ -21,6 +25,8 @@ pub(super) struct NumberRule {
     pub(super) unchecked: bool,
     /// True when digits in one piece are believed without a word.
     pub(super) alone: bool,
+    /// True for what is called so and is probably mistyped.
+    pub(super) doubtful: bool,
     /// Takes digits from 0 to 9, as many as `length`.
     pub(super) valid: fn(&[u8]) -> bool,
 }
@@ -52,6 +58,7 @@ pub(super) const fn number(
         printed: &[],
         unchecked: false,
         alone: false,
+        doubtful: false,
         valid,
     }
 }
@@ -72,12 +79,17 @@ impl NumberRule {
         self
     }
 
+    pub(super) const fn doubtful(mut self) -> Self {
+        self.doubtful = true;
+        self
+    }
+
     /// How sure the rule is of a number amid words, `None` when it is none.
     pub(super) fn confidence(&self, prefix: &Prefix<'_>, around: Topics) -> Option<f32> {
         let laid_out = || self.printed.iter().any(|layout| prefix.is_laid_out(layout));
         let other = around.has(Topic::Other);
         let confidence = if around.meets(self.topics) && (prefix.is_even() || laid_out()) {
-            0.95
+            if self.doubtful { CALLED } else { 0.95 }
         } else if prefix.groups > 1 && !(self.unchecked && other) && laid_out() {
             0.8
         } else if prefix.groups == 1 && self.alone && !other {

@@ -154,42 +154,54 @@ pub(super) struct Found {
 
 /// A VAT number that begins at a place, written in one piece or with single separators.
 pub(super) fn vat_number(bytes: &[u8], start: usize) -> Option<Found> {
-    let country = bytes.get(start..start + 2)?;
-    let rows = COUNTRIES.iter().filter(|row| *row.country == country);
-    for row in rows {
-        let mut code = [0; VAT_MAX];
-        let mut count = 0;
-        let mut at = start + 2;
-        let mut end = at;
-        while let Some(byte) = bytes.get(at) {
-            if byte.is_ascii_digit() || byte.is_ascii_uppercase() {
-                if count == row.length.1 {
-                    break;
-                }
-                code[count] = *byte;
-                count += 1;
-                end = at + 1;
-            } else if !matches!(byte, b' ' | b'.' | b'-') || at != end || count == row.length.1 {
+    rows(bytes, start).find_map(|(row, code, count, end)| match row.valid {
+        Some(valid) if !valid(&code[..count]) => None,
+        valid => Some(Found {
+            end,
+            checked: valid.is_some(),
+        }),
+    })
+}
+
+/// The end of what is written like a VAT number, whatever its check digits.
+pub(super) fn shaped(bytes: &[u8], start: usize) -> Option<usize> {
+    rows(bytes, start).map(|(_, _, _, end)| end).next()
+}
+
+/// The countries whose numbers could begin at a place, what stands there and where it ends.
+fn rows(
+    bytes: &[u8],
+    start: usize,
+) -> impl Iterator<Item = (&'static Vat, [u8; VAT_MAX], usize, usize)> + '_ {
+    let country = bytes.get(start..start + 2).unwrap_or_default();
+    let rows = COUNTRIES.iter().filter(move |row| row.country == country);
+    rows.filter_map(move |row| {
+        let (code, count, end) = read(bytes, start + 2, row.length.1);
+        let numeric = code[..count].iter().filter(|byte| byte.is_ascii_digit());
+        let is_some = count >= row.length.0
+            && numeric.count() + 3 >= count
+            && stands_alone(bytes, start, end);
+        is_some.then_some((row, code, count, end))
+    })
+}
+
+/// Capitals and digits from a place on, at most so many, over single separators: the code, how long it
+/// is and where it ends.
+fn read(bytes: &[u8], from: usize, most: usize) -> ([u8; VAT_MAX], usize, usize) {
+    let mut code = [0; VAT_MAX];
+    let (mut count, mut at, mut end) = (0, from, from);
+    while let Some(byte) = bytes.get(at) {
+        if byte.is_ascii_digit() || byte.is_ascii_uppercase() {
+            if count == most {
                 break;
             }
-            at += 1;
+            code[count] = *byte;
+            count += 1;
+            end = at + 1;
+        } else if !matches!(byte, b' ' | b'.' | b'-') || at != end || count == most {
+            break;
         }
-        let numeric = code[..count]
-            .iter()
-            .filter(|byte| byte.is_ascii_digit())
-            .count();
-        if count < row.length.0 || numeric + 3 < count || !stands_alone(bytes, start, end) {
-            continue;
-        }
-        match row.valid {
-            Some(valid) if !valid(&code[..count]) => {}
-            valid => {
-                return Some(Found {
-                    end,
-                    checked: valid.is_some(),
-                });
-            }
-        }
+        at += 1;
     }
-    None
+    (code, count, end)
 }

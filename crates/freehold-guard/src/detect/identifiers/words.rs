@@ -17,6 +17,10 @@ pub(super) const WORDS: &[(Topic, &str)] = &[
         "bic|swift|swift code|swift/bic|bic/swift|bic code|bic-code|swiftcode",
     ),
     (
+        Topic::Iban,
+        "iban|iban number|iban no|iban nr|iban code|international bank account|international bank account number",
+    ),
+    (
         Topic::Routing,
         "routing|routing number|routing no|aba|aba number|rtn|transit number|routing transit",
     ),

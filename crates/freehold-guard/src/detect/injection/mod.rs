@@ -23,6 +23,9 @@ pub use words::{FEATURES_MAX, Features, NO_FEATURE, features};
 static MODEL_FILE: &[u8] = include_bytes!("../../../models/injection.bin");
 static MODEL: LazyLock<Option<Linear<'static>>> = LazyLock::new(|| Linear::new(MODEL_FILE));
 
+/// What is reported.
+pub(super) const ENTITIES: &[&str] = &["prompt_injection"];
+
 /// Probability from which an attempt is reported.
 const REPORTED_FROM: f32 = 0.5;
 

@@ -86,6 +86,12 @@ impl Operator {
         self.topics.detect(text, found);
     }
 
+    /// What they report.
+    pub(crate) fn entities(&self) -> impl Iterator<Item = &Entity> {
+        let recognisers = self.recognisers.iter().map(|recogniser| &recogniser.entity);
+        recognisers.chain(self.topics.entities())
+    }
+
     /// True when there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.recognisers.is_empty() && self.topics.is_empty()

@@ -26,6 +26,12 @@ pub(super) struct Topics {
 }
 
 impl Topics {
+    /// What they report, some of it more than once.
+    pub(super) fn entities(&self) -> impl Iterator<Item = &Entity> {
+        let patterns = self.patterns.iter().map(|(entity, _)| entity);
+        self.owners.iter().chain(patterns)
+    }
+
     pub(super) fn new(topics: &[Topic]) -> Result<Self, SettingsError> {
         let mut words = Vec::new();
         let mut made = Self::default();

@@ -64,6 +64,31 @@ static AUTOMATON: LazyLock<AhoCorasick> = LazyLock::new(|| {
         .expect("a few dozen constant anchors build, as every test shows")
 });
 
+/// What is reported beside the tokens with a telling prefix.
+const ENTITIES: &[&str] = &[
+    "api_key",
+    "aws_secret_key",
+    "azure_client_secret",
+    "azure_key",
+    "basic_auth",
+    "bearer_token",
+    "connection_string",
+    "jwt",
+    "password",
+    "private_key",
+    "telegram_token",
+    "terraform_token",
+    "url_password",
+    "username",
+    "webhook_url",
+];
+
+/// Everything that is reported.
+pub(super) fn entities() -> impl Iterator<Item = &'static str> {
+    let tokens = TOKENS.iter().map(|token| token.entity);
+    tokens.chain(ENTITIES.iter().copied())
+}
+
 pub(super) fn detect(text: &str, found: &mut dyn FnMut(Hit)) {
     let mut known = Vec::new();
     announced(text, &mut |hit| {
