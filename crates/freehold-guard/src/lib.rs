@@ -23,6 +23,7 @@
 //! The work is linear in the text, and bounded for all views together; encodings nested deeper than
 //! what is followed make the scan incomplete as well.
 
+mod answer;
 mod detect;
 pub mod evaluate;
 mod finding;
@@ -34,13 +35,13 @@ mod scan;
 pub mod settings;
 mod view;
 
+pub use answer::{AnswerGuard, AnswerRestorer, KnownValues, Unwanted};
 pub use detect::Hit;
 pub use detect::injection::injection_score;
 pub use finding::{Entity, Finding, Scan};
 pub use guard::{Classifier, Guard, TextScan, Unread};
 pub use mask::{
-    AnswerRestorer, MaskError, MaskRules, MaskStyle, Masked, Restorer, SealError, SealKey, Vault,
-    VaultLimits, mask,
+    MaskError, MaskRules, MaskStyle, Masked, Restorer, SealError, SealKey, Vault, VaultLimits, mask,
 };
 pub use scan::scan;
 pub use settings::{Limits, Settings, SettingsError};

@@ -173,7 +173,7 @@ async fn once(scene: Scene<'_>, deployment: &Arc<Deployment>) -> Result<Live, Er
     let Outgoing {
         passage,
         request,
-        restorer,
+        treatment,
     } = outgoing;
     let backend = scene.snapshot.backend(&deployment.backend)?;
     let mut call = Call::new(
@@ -193,7 +193,7 @@ async fn once(scene: Scene<'_>, deployment: &Arc<Deployment>) -> Result<Live, Er
     match begin(&**backend, call, &mut tally).await {
         Ok(begun) => {
             let mut live = Live::new(scene, deployment, number, begun, tally);
-            live.restorer = restorer;
+            live.treatment = treatment;
             live.left_out = left_out;
             Ok(live)
         }

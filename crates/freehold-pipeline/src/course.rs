@@ -112,6 +112,7 @@ impl<'a> Course<'a> {
     /// Ends the request with an error, wherever it is.
     pub(crate) async fn fail(&mut self, error: Error) {
         let deployment = self.live.as_ref().map(|live| Arc::clone(&live.deployment));
+        let rest = self.live.as_mut().and_then(Live::take_rest);
         self.count().await;
         self.close_live(Some(&error));
         self.close_open(&error);
@@ -134,6 +135,9 @@ impl<'a> Course<'a> {
             }
             Client::Reading(chunks) => {
                 chunks.tell_cost(self.ground.log.cost());
+                if let Some(rest) = rest {
+                    let _ = chunks.send(Ok(rest)).await;
+                }
                 let _ = chunks.send(Err(error)).await;
             }
             Client::Served => {}
@@ -219,6 +223,7 @@ impl<'a> Course<'a> {
         let usage = live.tally.usage(self.ground.request);
         let ground = self.ground;
         if let Some(draft) = &mut self.draft {
+            draft.redacted = live.treatment.redacted();
             let first_token = ground.log.first_token_at(live.number);
             draft.first_token = first_token.filter(|_| ground.request.stream);
         }

@@ -3,13 +3,15 @@
 //! A masked request is made once per perimeter, when the first attempt needs it, and shared by
 //! retries, fallbacks and hedges. What stands for what lives in memory only, as long as the request.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use freehold_guard::{
-    AnswerRestorer, Entity, Guard, MaskError, MaskRules, MaskStyle, Scan, Vault, mask,
+    AnswerGuard, AnswerRestorer, Entity, Guard, KnownValues, MaskError, MaskRules, MaskStyle, Scan,
+    Vault, mask,
 };
 use freehold_policy::{Denial, MaskMethod, Masked, Masks, Passage, Permit};
-use freehold_types::{Deployment, Error, ErrorKind, Perimeter, Request};
+use freehold_types::{Deployment, Error, ErrorKind, Event, Perimeter, Request};
 
 /// Whose request it is, for placeholders that stay the same from turn to turn.
 #[derive(Clone, Debug)]
@@ -22,7 +24,7 @@ pub(crate) struct Owner {
 
 /// What is sent to the backends of one request.
 pub(crate) struct Disguises {
-    scan: Scan,
+    scan: Arc<Scan>,
     owner: Owner,
     secret: Arc<[u8; 32]>,
     inside: OnceLock<Result<Disguise, MaskError>>,
@@ -40,14 +42,63 @@ struct Disguise {
 pub(crate) struct Outgoing {
     pub(crate) passage: Passage,
     pub(crate) request: Arc<Request>,
+    /// What is done to the answer.
+    pub(crate) treatment: Treatment,
+}
+
+/// What is done to an answer before the client sees it.
+#[derive(Default)]
+pub(crate) struct Treatment {
+    /// Removes what the client did not send; `None` when all may stay.
+    guard: Option<AnswerGuard>,
     /// Puts back what was replaced; `None` when nothing was.
-    pub(crate) restorer: Option<AnswerRestorer>,
+    restorer: Option<AnswerRestorer>,
+}
+
+impl Treatment {
+    /// True when an answer stays as the upstream wrote it.
+    pub(crate) fn is_none(&self) -> bool {
+        self.guard.is_none() && self.restorer.is_none()
+    }
+
+    /// The events that are certain by now, in their order.
+    pub(crate) fn push(&mut self, event: Event) -> Vec<Event> {
+        let events = match &mut self.guard {
+            Some(guard) => guard.push(event),
+            None => vec![event],
+        };
+        self.restore(events)
+    }
+
+    /// The answer was cut short: what was held.
+    pub(crate) fn finish(&mut self) -> Vec<Event> {
+        let events = self.guard.as_mut().map(AnswerGuard::finish);
+        let mut events = self.restore(events.unwrap_or_default());
+        events.extend(self.restorer.iter_mut().flat_map(AnswerRestorer::finish));
+        events
+    }
+
+    /// How many findings of each type were removed so far.
+    pub(crate) fn redacted(&self) -> BTreeMap<String, u32> {
+        let counts = self.guard.as_ref().map(AnswerGuard::counts);
+        counts.cloned().unwrap_or_default()
+    }
+
+    fn restore(&mut self, events: Vec<Event>) -> Vec<Event> {
+        match &mut self.restorer {
+            Some(restorer) => events
+                .into_iter()
+                .flat_map(|event| restorer.push(event))
+                .collect(),
+            None => events,
+        }
+    }
 }
 
 impl Disguises {
     pub(crate) fn new(scan: Scan, owner: Owner, secret: Arc<[u8; 32]>) -> Self {
         Self {
-            scan,
+            scan: Arc::new(scan),
             owner,
             secret,
             inside: OnceLock::new(),
@@ -78,7 +129,10 @@ impl Disguises {
             return Ok(Outgoing {
                 passage: permit.passage(deployment).map_err(not_permitted)?,
                 request: Arc::clone(request),
-                restorer: None,
+                treatment: Treatment {
+                    guard: self.answer_guard(guard, permit, request, None),
+                    restorer: None,
+                },
             });
         }
         // Nothing is masked for a deployment that may not be reached anyway.
@@ -102,9 +156,27 @@ impl Disguises {
                 .passage_masked(deployment, &disguise.receipt)
                 .map_err(not_permitted)?,
             request: Arc::clone(&disguise.request),
-            restorer: (!disguise.vault.is_empty())
-                .then(|| disguise.vault.answer_restorer(&request.response_format)),
+            treatment: Treatment {
+                guard: self.answer_guard(guard, permit, request, Some(&disguise.vault)),
+                restorer: (!disguise.vault.is_empty())
+                    .then(|| disguise.vault.answer_restorer(&request.response_format)),
+            },
         })
+    }
+
+    /// Removes from the answer what policy wants removed, and the client did not send.
+    fn answer_guard(
+        &self,
+        guard: &Guard,
+        permit: &Permit,
+        request: &Arc<Request>,
+        vault: Option<&Vault>,
+    ) -> Option<AnswerGuard> {
+        let unwanted = permit.unwanted_in_answers()?;
+        let restorer = vault.map(Vault::restorer);
+        let known = KnownValues::new(Arc::clone(request), Arc::clone(&self.scan), restorer);
+        let format = &request.response_format;
+        Some(AnswerGuard::new(guard.clone(), unwanted, known, format))
     }
 
     fn disguise(

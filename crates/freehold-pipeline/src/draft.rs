@@ -27,6 +27,8 @@ pub(crate) struct Draft {
     pub(crate) streamed: bool,
     pub(crate) sensitivity: Sensitivity,
     pub(crate) findings: BTreeMap<String, u32>,
+    /// What was removed from the answer.
+    pub(crate) redacted: BTreeMap<String, u32>,
     pub(crate) decision: Option<Decision>,
     pub(crate) first_token: Option<Duration>,
     /// What the audit trail is told beside the outcome.
@@ -61,6 +63,7 @@ impl Draft {
             streamed: false,
             sensitivity: Sensitivity::Restricted,
             findings: BTreeMap::new(),
+            redacted: BTreeMap::new(),
             decision: None,
             first_token: None,
             proof: Proof::default(),
@@ -104,6 +107,7 @@ impl Draft {
             flow: self.flow,
             sensitivity: self.sensitivity,
             findings: self.findings,
+            redacted: self.redacted,
             status: ending.status,
             http_status: ending.http_status,
             error: ending.error.map(ErrorSummary::from),

@@ -7,13 +7,13 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use freehold_guard::AnswerRestorer;
 use freehold_ports::{Backend, Call, Chunk, ChunkStream, LeftOut};
 use freehold_types::{Deployment, Error, ErrorKind};
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::Instant;
 
 use crate::attempts::Scene;
+use crate::disguise::Treatment;
 use crate::log::AttemptNumber;
 use crate::tally::Tally;
 
@@ -29,8 +29,8 @@ pub(crate) struct Live {
     pub(crate) tally: Tally,
     /// Chunks that wait to be delivered, in order; the last one may be the terminal one.
     opening: Vec<Chunk>,
-    /// Puts back what was masked.
-    pub(crate) restorer: Option<AnswerRestorer>,
+    /// What is done to the answer before the client sees it.
+    pub(crate) treatment: Treatment,
     /// What of the request the upstream was not told.
     pub(crate) left_out: LeftOut,
     stream: ChunkStream,
@@ -57,7 +57,7 @@ impl Live {
             number,
             tally,
             opening: begun.opening,
-            restorer: None,
+            treatment: Treatment::default(),
             left_out: LeftOut::default(),
             stream: begun.stream,
             noted: false,
@@ -74,7 +74,7 @@ impl Live {
         let chunk = next_of(&mut self.stream).await?;
         self.tally.see(&chunk);
         self.note_first_token(scene);
-        Ok(self.restored(chunk))
+        Ok(self.treated(chunk))
     }
 
     /// The chunks that wait to be delivered, as the client may see them.
@@ -82,18 +82,28 @@ impl Live {
         let opening = std::mem::take(&mut self.opening);
         opening
             .into_iter()
-            .map(|chunk| self.restored(chunk))
+            .map(|chunk| self.treated(chunk))
             .collect()
     }
 
-    /// What was counted is what the upstream wrote; what the client sees has its own values back.
-    fn restored(&mut self, mut chunk: Chunk) -> Chunk {
-        if let Some(restorer) = &mut self.restorer {
+    /// What the client may still see of an answer that was cut short.
+    pub(crate) fn take_rest(&mut self) -> Option<Chunk> {
+        let events = self.treatment.finish();
+        (!events.is_empty()).then(|| Chunk {
+            events: events.into(),
+            ..Chunk::default()
+        })
+    }
+
+    /// What was counted is what the upstream wrote; what the client sees has its own values back, and
+    /// nothing that it must not see.
+    fn treated(&mut self, mut chunk: Chunk) -> Chunk {
+        if !self.treatment.is_none() {
             chunk.raw = None;
             chunk.events = chunk
                 .events
                 .into_iter()
-                .flat_map(|event| restorer.push(event))
+                .flat_map(|event| self.treatment.push(event))
                 .collect();
         }
         chunk

@@ -339,6 +339,10 @@ fn at_least(one: &RuleSettings, other: &RuleSettings) -> bool {
             let one = one.mask.as_ref();
             one.is_some_and(|one| masks_all_of(one, other))
         })
+        && other.redact_answers.as_ref().is_none_or(|other| {
+            let one = one.redact_answers.as_ref();
+            one.is_some_and(|one| within(other, one))
+        })
 }
 
 fn demands_all_of(one: &RequireSettings, other: &RequireSettings) -> bool {

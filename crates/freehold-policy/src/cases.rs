@@ -1,6 +1,6 @@
 //! Cases that a policy must decide as an officer expects: the core of `freehold policy test`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -88,6 +88,8 @@ pub struct Expect {
     /// Exactly what must be masked before the request goes outside, or, when it must stay inside,
     /// before it goes anywhere: a map of entities to methods.
     pub mask: Option<BTreeMap<String, MaskMethod>>,
+    /// Exactly what is removed from answers, as the rules name it.
+    pub redact_answers: Option<BTreeSet<String>>,
     /// Whether a rule blocks it.
     pub blocked: Option<bool>,
     /// It is refused with this code, e.g. `policy_unsatisfiable`.
@@ -300,6 +302,7 @@ impl Comparison<'_> {
         self.label();
         self.reach();
         self.masks();
+        self.redacted();
         self.refusal();
         self.rules();
     }
@@ -401,6 +404,27 @@ impl Comparison<'_> {
                 false => masks.to_string(),
             };
             self.differs(format!("mask: {}, not {}", words(masks), words(&wanted)));
+        }
+    }
+
+    fn redacted(&mut self) {
+        let Some(expected) = &self.expect.redact_answers else {
+            return;
+        };
+        let permit = self.decision.as_ref().ok();
+        let names = permit.into_iter().flat_map(Permit::redacted_in_answers);
+        let redacted: BTreeSet<String> = names.map(str::to_owned).collect();
+        if redacted != *expected {
+            let words = |names: &BTreeSet<String>| match names.is_empty() {
+                true => "nothing".to_owned(),
+                false => names.iter().cloned().collect::<Vec<_>>().join(", "),
+            };
+            let difference = format!(
+                "redact_answers: {}, not {}",
+                words(&redacted),
+                words(expected)
+            );
+            self.differs(difference);
         }
     }
 

@@ -193,11 +193,12 @@ impl Reader<'_> {
         }
         let does_nothing = raw.require.is_none()
             && raw.mask.is_none()
+            && raw.redact_answers.is_none()
             && raw.block.is_none()
             && raw.raise.is_none()
             && !raw.review;
         if does_nothing {
-            let effects = "`require`, `mask`, `block`, `raise` or `review`";
+            let effects = "`require`, `mask`, `redact_answers`, `block`, `raise` or `review`";
             self.wrong("name", format!("the rule does nothing: it needs {effects}"));
         }
         Rule {
@@ -206,6 +207,7 @@ impl Reader<'_> {
             condition: self.condition(&raw.when),
             requirement: raw.require.as_ref().map(|must| self.requirement(must)),
             mask: raw.mask.as_ref().map(|mask| self.mask(mask)),
+            redact_answers: self.redact_answers(raw.redact_answers.as_ref()),
             block: raw.block.clone(),
             raise: raw.raise,
             review: raw.review,
@@ -277,6 +279,17 @@ impl Reader<'_> {
                 .map(|(name, method)| (self.selector("mask", name), *method))
                 .collect(),
         }
+    }
+
+    fn redact_answers(&mut self, raw: Option<&OneOrMany<String>>) -> Vec<(String, Selector)> {
+        const FIELD: &str = "redact_answers";
+        if raw.is_some_and(|names| names.0.is_empty()) {
+            self.wrong(FIELD, "names no entity");
+        }
+        raw.into_iter()
+            .flatten()
+            .map(|name| (name.clone(), self.selector(FIELD, name)))
+            .collect()
     }
 
     /// A name that nothing can report would leave a hole where the operator sees a rule.
@@ -401,6 +414,9 @@ fn effects(raw: &RuleSettings) -> String {
             crate::MaskWhere::Always => "always",
         };
         effects.push(format!("mask {at}: {}", entities.join(", ")));
+    }
+    if let Some(names) = &raw.redact_answers {
+        effects.push(format!("redact in answers: {}", names.0.join(", ")));
     }
     if raw.review {
         effects.push("review".to_owned());

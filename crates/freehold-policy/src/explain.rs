@@ -1,5 +1,6 @@
 //! Why a request is decided as it is: every rule, what it asked, and whether it mattered.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -189,6 +190,8 @@ fn unmatched(mismatch: &Mismatch<'_>) -> RuleOutcome {
 struct Essence {
     sensitivity: Sensitivity,
     review: bool,
+    /// What is removed from answers.
+    redacted: BTreeSet<String>,
     /// For each deployment, what must be masked; `None` where it may not serve.
     deployments: Vec<Option<String>>,
 }
@@ -198,11 +201,13 @@ fn essence(decision: &Result<Permit, Refusal>, deployments: &[&Deployment]) -> E
         Err(refusal) => Essence {
             sensitivity: refusal.sensitivity,
             review: false,
+            redacted: BTreeSet::new(),
             deployments: vec![],
         },
         Ok(permit) => Essence {
             sensitivity: permit.sensitivity(),
             review: permit.review(),
+            redacted: permit.redacted_in_answers().map(str::to_owned).collect(),
             deployments: deployments
                 .iter()
                 .map(|deployment| {

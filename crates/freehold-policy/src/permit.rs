@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use freehold_guard::Unwanted;
 use freehold_types::{
     BackendId, Deployment, DeploymentId, Perimeter, Region, Sensitivity, Site, Tag,
 };
@@ -104,6 +105,28 @@ impl Permit {
         self.constraints
             .iter()
             .flat_map(|constraint| &constraint.tags)
+    }
+
+    /// What is removed from answers unless the caller sent it, as rules name it: entities, groups
+    /// and patterns.
+    pub fn redacted_in_answers(&self) -> impl Iterator<Item = &str> {
+        let rules = self.rules.iter().flat_map(|rule| &rule.redact_answers);
+        rules.map(|(name, _)| name.as_str())
+    }
+
+    /// Tells which findings are removed from answers; `None` when all may stay.
+    pub fn unwanted_in_answers(&self) -> Option<Unwanted> {
+        let rules = self.rules.iter();
+        let rules: Vec<_> = rules
+            .filter(|rule| !rule.redact_answers.is_empty())
+            .cloned()
+            .collect();
+        (!rules.is_empty()).then(|| -> Unwanted {
+            Arc::new(move |entity| {
+                let mut selectors = rules.iter().flat_map(|rule| &rule.redact_answers);
+                selectors.any(|(_, selector)| selector.selects_name(entity.as_str()))
+            })
+        })
     }
 
     /// What must be replaced before the request goes to an outside backend.

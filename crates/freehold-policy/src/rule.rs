@@ -17,6 +17,8 @@ pub(crate) struct Rule {
     pub(crate) condition: Condition,
     pub(crate) requirement: Option<Requirement>,
     pub(crate) mask: Option<Mask>,
+    /// What is removed from answers, as written and compiled.
+    pub(crate) redact_answers: Vec<(String, Selector)>,
     pub(crate) block: Option<String>,
     pub(crate) raise: Option<Sensitivity>,
     pub(crate) review: bool,

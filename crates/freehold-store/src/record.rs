@@ -78,6 +78,7 @@ pub(crate) fn parse_bill(json: &str) -> Result<Bill, serde_json::Error> {
         flow: stored.flow,
         sensitivity: stored.sensitivity,
         findings: stored.findings,
+        redacted: stored.redacted,
         status: stored.status,
         http_status: stored.http_status,
         error: stored.error,
@@ -105,6 +106,8 @@ struct Stored {
     flow: Option<FlowName>,
     sensitivity: Sensitivity,
     findings: BTreeMap<String, u32>,
+    #[serde(default)]
+    redacted: BTreeMap<String, u32>,
     status: OutcomeStatus,
     http_status: u16,
     error: Option<ErrorSummary>,

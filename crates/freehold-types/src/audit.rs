@@ -125,6 +125,9 @@ pub struct AuditDecision {
     /// What policy allowed; `None` when the request never got so far or was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub permit: Option<PermitSummary>,
+    /// How many findings of each entity type were removed from the answer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub redacted: BTreeMap<AuditName, u32>,
     /// The code of the refusal or failure; `None` when the request was served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<AuditName>,
@@ -154,11 +157,8 @@ impl AuditDecision {
     pub fn of(outcome: &Outcome) -> Self {
         Self {
             attempts: outcome.attempts.iter().map(AuditAttempt::of).collect(),
-            findings: outcome
-                .findings
-                .iter()
-                .map(|(entity, count)| (AuditName::new(entity), *count))
-                .collect(),
+            findings: named(&outcome.findings),
+            redacted: named(&outcome.redacted),
             flow: outcome
                 .flow
                 .as_ref()
@@ -215,6 +215,13 @@ impl AuditAttempt {
                 .map(|region| AuditName::new(region.as_str())),
         }
     }
+}
+
+fn named(counts: &BTreeMap<String, u32>) -> BTreeMap<AuditName, u32> {
+    let counts = counts.iter();
+    counts
+        .map(|(entity, count)| (AuditName::new(entity), *count))
+        .collect()
 }
 
 /// What policy allowed for one request.

@@ -47,6 +47,9 @@ pub struct Outcome {
     pub sensitivity: Sensitivity,
     /// How many findings of each entity type.
     pub findings: BTreeMap<String, u32>,
+    /// How many findings of each entity type were removed from the answer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub redacted: BTreeMap<String, u32>,
     /// How it ended.
     pub status: OutcomeStatus,
     /// The HTTP status the client got.

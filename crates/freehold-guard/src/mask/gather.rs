@@ -19,18 +19,18 @@ const WHOLE_BYTES_MIN: usize = 8;
 
 /// Something to be replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Spot {
-    pub(super) range: Range<usize>,
-    pub(super) entity: String,
-    pub(super) style: MaskStyle,
-    pub(super) kind: EntryKind,
+pub(crate) struct Spot {
+    pub(crate) range: Range<usize>,
+    pub(crate) entity: String,
+    pub(crate) style: MaskStyle,
+    pub(crate) kind: EntryKind,
 }
 
 /// One string of the request.
-pub(super) struct Slot {
-    pub(super) kind: Kind,
-    pub(super) text: Zeroizing<String>,
-    pub(super) spots: Vec<Spot>,
+pub(crate) struct Slot {
+    pub(crate) kind: Kind,
+    pub(crate) text: Zeroizing<String>,
+    pub(crate) spots: Vec<Spot>,
 }
 
 /// A JSON text in a string: its tokens are slots of their own.
@@ -52,7 +52,7 @@ enum Target {
 }
 
 /// All strings of a request in the walk's order, each with its spots: sorted, none overlapping.
-pub(super) fn gather(
+pub(crate) fn gather(
     request: &mut Request,
     findings: &[Finding],
     detect: &dyn Fn(&str) -> TextScan,
@@ -84,7 +84,7 @@ pub(super) fn gather(
 }
 
 /// Sorts a slot's spots and makes one of those that overlap.
-pub(super) fn settle(slot: &mut Slot) -> Result<(), MaskError> {
+pub(crate) fn settle(slot: &mut Slot) -> Result<(), MaskError> {
     if slot.spots.is_empty() {
         return Ok(());
     }

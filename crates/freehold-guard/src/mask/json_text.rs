@@ -7,22 +7,22 @@ use serde::de::IgnoredAny;
 
 /// A string or a number of a JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Token {
+pub(crate) struct Token {
     /// Its bytes, quotes included.
-    pub(super) range: Range<usize>,
-    pub(super) kind: TokenKind,
+    pub(crate) range: Range<usize>,
+    pub(crate) kind: TokenKind,
 }
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TokenKind {
+pub(crate) enum TokenKind {
     Key,
     Text,
     Number,
 }
 
 /// The tokens of a JSON text, in order; `None` when it is not valid JSON.
-pub(super) fn tokens(json: &str) -> Option<Vec<Token>> {
+pub(crate) fn tokens(json: &str) -> Option<Vec<Token>> {
     serde_json::from_str::<IgnoredAny>(json).ok()?;
     let bytes = json.as_bytes();
     let mut tokens = Vec::new();

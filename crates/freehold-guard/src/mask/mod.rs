@@ -25,21 +25,19 @@ use freehold_types::Request;
 
 use crate::{Scan, TextScan};
 
-mod answer;
-mod gather;
-mod json_text;
+pub(crate) mod gather;
+pub(crate) mod json_text;
 mod literal;
 mod names;
-mod normal;
+pub(crate) mod normal;
 mod restore;
 mod rules;
 mod seal;
 mod surrogate;
 mod tokens;
 mod vault;
-mod walk;
+pub(crate) mod walk;
 
-pub use answer::AnswerRestorer;
 pub use restore::Restorer;
 pub use rules::{MaskRules, MaskStyle};
 pub use seal::{SealError, SealKey};

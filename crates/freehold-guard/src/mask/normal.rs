@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 /// The form in which equal values are equal: cards, accounts and phone numbers without their spacing,
 /// e-mail addresses in small letters, everything else with single spaces.
-pub(super) fn normal_form(entity: &str, value: &str) -> Zeroizing<String> {
+pub(crate) fn normal_form(entity: &str, value: &str) -> Zeroizing<String> {
     let form = if is_number(entity) {
         number(value)
     } else if entity == "email_address" && value.contains('@') {

@@ -8,12 +8,12 @@ use freehold_types::request::ResponseFormat;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::answer::AnswerRestorer;
 use super::normal::normal_form;
 use super::restore::Restorer;
 use super::surrogate;
 use super::tokens::{Fold, Table};
 use super::{MaskError, MaskStyle};
+use crate::answer::AnswerRestorer;
 
 /// What identifies a value: a digest of its normal form, so that no second copy is kept.
 pub(super) type ValueKey = [u8; 32];
@@ -49,7 +49,7 @@ impl Default for VaultLimits {
 
 /// What an entry is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) enum EntryKind {
+pub(crate) enum EntryKind {
     /// A value: masked wherever in the request it stands.
     Value,
     /// A piece of a value, or one word of a name: too short to be looked for elsewhere.

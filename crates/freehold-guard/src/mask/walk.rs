@@ -14,7 +14,7 @@ use super::json_text::{self, Token, TokenKind};
 
 /// What may stand in a string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Anything.
     Free,
     /// A part of an address: no brackets.
@@ -32,7 +32,7 @@ pub(super) enum Kind {
 }
 
 /// Takes each string in turn and may change it.
-pub(super) trait Visit {
+pub(crate) trait Visit {
     /// A string at a path.
     fn text(&mut self, kind: Kind, path: &str, text: &mut String);
 
@@ -45,7 +45,7 @@ pub(super) trait Visit {
 }
 
 /// Visits all of a request.
-pub(super) fn walk(request: &mut Request, visit: &mut dyn Visit) {
+pub(crate) fn walk(request: &mut Request, visit: &mut dyn Visit) {
     let mut walk = Walk {
         path: String::new(),
         visit,

@@ -310,7 +310,7 @@ fn text_that_is_to_be_json_is_restored_as_json() {
 }
 
 #[test]
-fn a_whole_answer_is_restored_like_its_events() {
+fn every_kind_of_part_is_restored() {
     let (vault, placeholder) = filled();
     let response = Response {
         choices: vec![Choice {
@@ -340,15 +340,11 @@ fn a_whole_answer_is_restored_like_its_events() {
         }],
         ..Response::default()
     };
-    let by_events = restored(
+    let whole = Response::from_events(restored(
         &vault,
         &ResponseFormat::Text,
-        response.clone().into_events(),
-    );
-    let whole = vault
-        .answer_restorer(&ResponseFormat::Text)
-        .restore(response);
-    assert_eq!(Response::from_events(by_events), whole);
+        response.into_events(),
+    ));
     assert!(!format!("{whole:?}").contains("PERSON_1_"));
     assert_eq!(
         whole.choices[0].parts[1],

@@ -4,6 +4,7 @@ mod answers;
 mod forgery;
 mod places;
 mod properties;
+mod redaction;
 mod surrogates;
 mod vaults;
 

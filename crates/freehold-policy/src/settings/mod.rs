@@ -73,6 +73,10 @@ pub struct RuleSettings {
     /// `outside` (the default: only for outside backends) or `always`.
     #[serde(default)]
     pub mask: Option<MaskSettings>,
+    /// What is removed from the answer, unless the caller sent it: an entity or group, or a list of
+    /// them. Names may hold `*`.
+    #[serde(default)]
+    pub redact_answers: Option<OneOrMany<String>>,
     /// Refuses the request; this is what the client is told.
     #[serde(default)]
     pub block: Option<String>,

@@ -65,6 +65,7 @@ pub(crate) fn decision(number: u64) -> AuditEvent {
     AuditEvent::Decision(AuditDecision {
         attempts: if refused { vec![] } else { vec![attempt] },
         findings: [("email_address".into(), 2), ("iban".into(), 1)].into(),
+        redacted: [("phone_number".into(), 1)].into(),
         flow: Some("support".into()),
         key: format!("team-{}", number % 2).as_str().into(),
         permit: (!refused).then(|| PermitSummary {

@@ -48,6 +48,7 @@ pub(crate) fn outcome(started_unix_ms: u64) -> Outcome {
         flow: Some("support".into()),
         sensitivity: Sensitivity::Internal,
         findings: [("EMAIL".to_owned(), 2)].into(),
+        redacted: [("phone_number".to_owned(), 1)].into(),
         status: OutcomeStatus::Completed,
         http_status: 200,
         error: None,

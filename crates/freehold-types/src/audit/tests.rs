@@ -11,6 +11,7 @@ fn decision() -> AuditDecision {
             region: Some("eu-west-1".into()),
         }],
         findings: [("iban".into(), 2), ("email_address".into(), 1)].into(),
+        redacted: [("phone_number".into(), 1)].into(),
         flow: Some("support".into()),
         key: "Team A".into(),
         permit: Some(PermitSummary {
@@ -118,6 +119,7 @@ fn what_a_client_wrote_stays_out() {
         flow: None,
         sensitivity: Sensitivity::Restricted,
         findings: [("iban".to_owned(), 1)].into(),
+        redacted: [("phone_number".to_owned(), 1)].into(),
         status: OutcomeStatus::Refused,
         http_status: 400,
         error: Some(ErrorSummary::from(&error)),

@@ -58,6 +58,7 @@ fn outcome(decision: Option<Decision>) -> Outcome {
         flow: None,
         sensitivity: freehold_types::Sensitivity::Internal,
         findings: [("email".to_owned(), 2)].into(),
+        redacted: [("phone_number".to_owned(), 1)].into(),
         status: OutcomeStatus::Completed,
         http_status: 200,
         error: None,

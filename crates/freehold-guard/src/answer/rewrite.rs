@@ -1,12 +1,54 @@
-//! Restores answers, whole or event by event.
+//! Walks the events of an answer and has every text in them rewritten.
 
 use std::collections::BTreeMap;
 
-use freehold_types::answer::{Choice, Delta, Event, PartKind, Response};
-use freehold_types::{Extra, Part};
+use freehold_types::Extra;
+use freehold_types::answer::{Delta, Event, PartKind};
 use serde_json::Value;
 
-use super::restore::Restorer;
+/// What is done to the texts of an answer.
+pub(super) trait Rewrite {
+    /// A text that comes in pieces.
+    type Text;
+
+    /// A text begins; in JSON, values are strings' contents and numbers.
+    fn open(&self, is_json: bool) -> Self::Text;
+
+    /// Takes the next piece and gives back what is certain by now.
+    fn push(&mut self, text: &mut Self::Text, delta: &str) -> String;
+
+    /// The text has ended: gives back what was held.
+    fn finish(&mut self, text: Self::Text) -> String;
+
+    /// Rewrites a whole text.
+    fn whole(&mut self, text: &str) -> String {
+        let mut open = self.open(false);
+        let mut written = self.push(&mut open, text);
+        written.push_str(&self.finish(open));
+        written
+    }
+
+    /// Rewrites a value of the upstream's own JSON.
+    fn value(&mut self, value: &mut Value) {
+        match value {
+            Value::String(text) => *text = self.whole(text),
+            Value::Array(items) => items.iter_mut().for_each(|item| self.value(item)),
+            Value::Object(fields) => self.fields(fields),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    /// Rewrites fields of the upstream's own JSON, their names included.
+    fn fields(&mut self, fields: &mut Extra) {
+        *fields = std::mem::take(fields)
+            .into_iter()
+            .map(|(key, mut value)| {
+                self.value(&mut value);
+                (self.whole(&key), value)
+            })
+            .collect();
+    }
+}
 
 /// Which text of a part a delta adds to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,32 +73,36 @@ impl Channel {
     }
 }
 
-/// Restores the events of one answer to a masked request.
+/// Rewrites the events of one answer.
 ///
-/// Each text of each part is restored on its own, so parts and choices may interleave. What is held
+/// Each text of each part is rewritten on its own, so parts and choices may interleave. What is held
 /// back comes before the part's end, before its choice's `Finish`, or before `End`. Log-probabilities
-/// are dropped: they are those of the placeholders' tokens and no longer fit the text. Signatures,
-/// encrypted reasoning, ids and counts of tokens stay as they are.
+/// are dropped: they are those of other tokens than the client gets. Signatures, encrypted
+/// reasoning, ids and counts of tokens stay as they are.
 #[derive(Debug)]
-pub struct AnswerRestorer {
-    text: Restorer,
-    json: Restorer,
+pub(super) struct Rewriter<R: Rewrite> {
+    rewrite: R,
     json_text: bool,
-    open: BTreeMap<(u32, u32, Channel), Restorer>,
+    open: BTreeMap<(u32, u32, Channel), R::Text>,
 }
 
-impl AnswerRestorer {
-    pub(super) fn new(text: Restorer, json_text: bool) -> Self {
+impl<R: Rewrite> Rewriter<R> {
+    /// `json_text`: the answer's text is JSON.
+    pub(super) fn new(rewrite: R, json_text: bool) -> Self {
         Self {
-            json: text.clone().for_json(),
-            text,
+            rewrite,
             json_text,
             open: BTreeMap::new(),
         }
     }
 
+    /// What rewrites the texts.
+    pub(super) fn rewrite(&self) -> &R {
+        &self.rewrite
+    }
+
     /// Takes an event and gives back those that are certain by now, in their order.
-    pub fn push(&mut self, event: Event) -> Vec<Event> {
+    pub(super) fn push(&mut self, event: Event) -> Vec<Event> {
         let mut events = Vec::with_capacity(2);
         let event = match event {
             Event::PartDelta {
@@ -85,11 +131,11 @@ impl AnswerRestorer {
                 Event::Finish {
                     choice,
                     reason,
-                    stop_sequence: stop_sequence.map(|text| self.text.restore(&text)),
+                    stop_sequence: stop_sequence.map(|text| self.rewrite.whole(&text)),
                 }
             }
             Event::Extra { choice, mut fields } => {
-                self.fields(&mut fields);
+                self.rewrite.fields(&mut fields);
                 Event::Extra { choice, fields }
             }
             Event::End => {
@@ -103,19 +149,10 @@ impl AnswerRestorer {
     }
 
     /// The answer was cut short: gives back what was held.
-    pub fn finish(&mut self) -> Vec<Event> {
+    pub(super) fn finish(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         self.flush(|_| true, &mut events);
         events
-    }
-
-    /// Restores a whole answer.
-    pub fn restore(&self, mut response: Response) -> Response {
-        for choice in &mut response.choices {
-            self.choice(choice);
-        }
-        self.fields(&mut response.extra);
-        response
     }
 
     fn delta(&mut self, choice: u32, part: u32, delta: Delta, events: &mut Vec<Event>) {
@@ -135,18 +172,18 @@ impl AnswerRestorer {
             }
         };
         let is_json = channel == Channel::Arguments || (channel == Channel::Text && self.json_text);
-        let fresh = if is_json { &self.json } else { &self.text };
-        let restorer = self
+        let rewrite = &mut self.rewrite;
+        let open = self
             .open
             .entry((choice, part, channel))
-            .or_insert_with(|| fresh.another());
-        let restored = restorer.push(&text);
+            .or_insert_with(|| rewrite.open(is_json));
+        let written = rewrite.push(open, &text);
         // Some clients take an empty delta for a sign of life; one that was held back is none.
-        if text.is_empty() || !restored.is_empty() {
+        if text.is_empty() || !written.is_empty() {
             events.push(Event::PartDelta {
                 choice,
                 part,
-                delta: channel.delta(restored),
+                delta: channel.delta(written),
             });
         }
     }
@@ -154,7 +191,7 @@ impl AnswerRestorer {
     fn other(&mut self, choice: u32, part: u32, delta: Delta, events: &mut Vec<Event>) -> Delta {
         match delta {
             Delta::Unknown { dialect, mut value } => {
-                self.value(&mut value);
+                self.rewrite.value(&mut value);
                 Delta::Unknown { dialect, value }
             }
             // The signature closes the reasoning.
@@ -168,11 +205,8 @@ impl AnswerRestorer {
 
     /// Gives back what is held of some texts; they are complete.
     fn flush(&mut self, which: impl Fn(&(u32, u32, Channel)) -> bool, events: &mut Vec<Event>) {
-        self.open.retain(|key, restorer| {
-            if !which(key) {
-                return true;
-            }
-            let text = restorer.finish();
+        for (key, open) in self.open.extract_if(.., |key, _| which(key)) {
+            let text = self.rewrite.finish(open);
             if !text.is_empty() {
                 events.push(Event::PartDelta {
                     choice: key.0,
@@ -180,92 +214,23 @@ impl AnswerRestorer {
                     delta: key.2.delta(text),
                 });
             }
-            false
-        });
+        }
     }
 
-    fn kind(&self, kind: PartKind) -> PartKind {
+    fn kind(&mut self, kind: PartKind) -> PartKind {
         match kind {
             PartKind::ToolCall { id, name } => PartKind::ToolCall {
                 id,
-                name: self.text.restore(&name),
+                name: self.rewrite.whole(&name),
             },
             PartKind::Unknown { dialect, mut value } => {
-                self.value(&mut value);
+                self.rewrite.value(&mut value);
                 PartKind::Unknown { dialect, value }
             }
             PartKind::Text
             | PartKind::Refusal
             | PartKind::Thinking
             | PartKind::RedactedThinking { .. } => kind,
-        }
-    }
-
-    fn choice(&self, choice: &mut Choice) {
-        for part in &mut choice.parts {
-            self.part(part);
-        }
-        choice.logprobs.clear();
-        if let Some(text) = &mut choice.stop_sequence {
-            *text = self.text.restore(text);
-        }
-        self.fields(&mut choice.extra);
-    }
-
-    fn part(&self, part: &mut Part) {
-        match part {
-            Part::Text { text, extra } => {
-                let restorer = if self.json_text {
-                    &self.json
-                } else {
-                    &self.text
-                };
-                *text = restorer.restore(text);
-                self.fields(extra);
-            }
-            Part::Refusal { text } => *text = self.text.restore(text),
-            Part::Thinking { text, extra, .. } => {
-                *text = self.text.restore(text);
-                self.fields(extra);
-            }
-            Part::ToolCall {
-                name,
-                arguments,
-                extra,
-                ..
-            } => {
-                *name = self.text.restore(name);
-                *arguments = self.json.restore(arguments);
-                self.fields(extra);
-            }
-            Part::Unknown { value, .. } => self.value(value),
-            Part::ToolResult { parts, extra, .. } => {
-                parts.iter_mut().for_each(|part| self.part(part));
-                self.fields(extra);
-            }
-            Part::Image { extra, .. } | Part::Audio { extra, .. } | Part::File { extra, .. } => {
-                self.fields(extra);
-            }
-            Part::RedactedThinking { .. } => {}
-        }
-    }
-
-    fn fields(&self, fields: &mut Extra) {
-        *fields = std::mem::take(fields)
-            .into_iter()
-            .map(|(key, mut value)| {
-                self.value(&mut value);
-                (self.text.restore(&key), value)
-            })
-            .collect();
-    }
-
-    fn value(&self, value: &mut Value) {
-        match value {
-            Value::String(text) => *text = self.text.restore(text),
-            Value::Array(items) => items.iter_mut().for_each(|item| self.value(item)),
-            Value::Object(fields) => self.fields(fields),
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
 }
