@@ -51,7 +51,7 @@ fn policy(decision: &Decision) -> Error {
         decision.inputs.route,
         reasons.join("; ")
     );
-    Error::new(ErrorKind::PolicyRefused, message).with_code("policy_refused")
+    Error::new(ErrorKind::PolicyRefused, message).with_code("policy_unsatisfiable")
 }
 
 fn capability<'a>(

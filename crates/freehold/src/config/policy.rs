@@ -1,10 +1,11 @@
 //! The policy of a configuration, and what it is checked against.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use freehold_guard::Guard;
 use freehold_policy::{Policy, PolicySettings, Surroundings, Warning};
-use freehold_types::Deployment;
+use freehold_types::{Deployment, Sensitivity};
 
 use super::{Complaint, raw};
 
@@ -12,15 +13,18 @@ use super::{Complaint, raw};
 pub(crate) struct PolicySource {
     settings: PolicySettings,
     sealed: bool,
+    /// What the guard can report.
+    entities: BTreeMap<String, Sensitivity>,
     keys: BTreeSet<String>,
     tenants: BTreeSet<String>,
 }
 
 impl PolicySource {
-    pub(super) fn new(raw: &raw::Config, sealed: bool) -> Self {
+    pub(super) fn new(raw: &raw::Config, sealed: bool, guard: &Guard) -> Self {
         Self {
             settings: raw.policy.clone(),
             sealed,
+            entities: guard.entities(),
             keys: raw.keys.iter().map(|key| key.name.clone()).collect(),
             tenants: raw
                 .keys
@@ -42,7 +46,7 @@ impl PolicySource {
         let surroundings = Surroundings {
             sealed: self.sealed,
             deployments,
-            entities: None,
+            entities: Some(&self.entities),
             tenants: Some(&self.tenants),
             keys: Some(&self.keys),
             routes: None,

@@ -150,7 +150,7 @@ impl Settings {
         let keys = keys(&raw.keys)?;
         let guard =
             Guard::new(&raw.guard).map_err(|error| Complaint::new(["guard"], error.to_string()))?;
-        let policy_source = PolicySource::new(&raw, sealed);
+        let policy_source = PolicySource::new(&raw, sealed, &guard);
         let (policy, _) = policy_source.compile(None)?;
         check_listen(&raw.server, &keys)?;
         Ok(Self {
