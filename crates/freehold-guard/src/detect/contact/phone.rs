@@ -56,7 +56,11 @@ pub(crate) fn phone(text: &str, first: usize, around: Topics, context: &Context)
     } else if written.digits().starts_with(&[0, 0]) && written.group_count > 1 {
         is_international(&written.digits()[2..]).then_some(0.85)
     } else if is_north_american(&written) {
-        (!other || written.parenthesis).then_some(if named { 0.95 } else { 0.75 })
+        // Hyphens tell a little even next to the word of another number.
+        match other && !written.parenthesis {
+            true => (written.groups() == [3, 3, 4] && written.separators == 0b10).then_some(0.55),
+            false => Some(if named { 0.95 } else { 0.75 }),
+        }
     } else if is_national(&written) && !other {
         Some(if named { 0.9 } else { 0.6 })
     } else if named && is_plausible(&written) {

@@ -9,7 +9,9 @@ pub(super) const REGION: Region = Region {
         number("us_ssn", 9, &[Topic::UsSsn], ssn)
             .printed(&["3-2-4"])
             .unchecked(),
-        number("us_ssn", 9, &[Topic::UsSsn], called_ssn).doubtful(),
+        number("us_ssn", 9, &[Topic::UsSsn], called_ssn)
+            .printed(&["3-2-4"])
+            .doubtful(),
         number("us_itin", 9, &[Topic::UsItin, Topic::UsSsn], itin)
             .printed(&["3-2-4"])
             .unchecked(),
@@ -35,7 +37,7 @@ fn ssn(digits: &[u8]) -> bool {
     !is_never_given(&digits[..3]) && has_group_and_serial(digits)
 }
 
-/// What is called a social security number and could be one but for its area, which is not given
+/// What is called or written like a social security number and could be one but for its area, which is not given
 /// out: mistyped, made up, or another authority's.
 fn called_ssn(digits: &[u8]) -> bool {
     is_never_given(&digits[..3]) && has_group_and_serial(digits) && !itin(digits)

@@ -21,11 +21,11 @@ pub(super) struct NumberRule {
     pub(super) topics: Topics,
     /// Layouts that are believed without a word, e.g. `3.3.3-2`.
     pub(super) printed: &'static [&'static str],
-    /// True when there is no checksum: then words of other numbers, such as orders, rule it out.
+    /// True when there is no checksum: then words of other numbers, such as orders, count against it.
     pub(super) unchecked: bool,
     /// True when digits in one piece are believed without a word.
     pub(super) alone: bool,
-    /// True for what is called so and is probably mistyped.
+    /// True for what is called or written so, and breaks the rule: mistyped or made up.
     pub(super) doubtful: bool,
     /// Takes digits from 0 to 9, as many as `length`.
     pub(super) valid: fn(&[u8]) -> bool,
@@ -90,8 +90,13 @@ impl NumberRule {
         let other = around.has(Topic::Other);
         let confidence = if around.meets(self.topics) && (prefix.is_even() || laid_out()) {
             if self.doubtful { CALLED } else { 0.95 }
-        } else if prefix.groups > 1 && !(self.unchecked && other) && laid_out() {
-            0.8
+        } else if prefix.groups > 1 && laid_out() {
+            // A telling layout is believed a little even where the words or the digits speak against it.
+            if self.doubtful || self.unchecked && other {
+                CALLED
+            } else {
+                0.8
+            }
         } else if prefix.groups == 1 && self.alone && !other {
             0.75
         } else {
