@@ -482,7 +482,10 @@ impl RouteTable {
         } else if target == Self::AUTO {
             Some(self.direct(target, distinct(self.deployments.clone())))
         } else {
-            self.lookup(target)
+            // A backend that is named is meant, also where a pattern route would take everything.
+            let named = || self.ad_hoc(target).map(|d| self.direct(target, vec![d]));
+            let exact = self.exact(target).or_else(named);
+            exact.or_else(|| self.lookup(target))
         };
         match found {
             Some(resolved) => Ok(resolved.deployments.clone()),

@@ -142,6 +142,17 @@ fn an_unlisted_model_takes_after_its_backend() {
 }
 
 #[test]
+fn a_backend_that_a_route_names_is_meant_whatever_patterns_there_are() {
+    let table = table(vec![
+        route("claude", &["anthropic/claude-new"]),
+        route("*", &["openai/*"]),
+    ]);
+    let table = table.unwrap();
+    check(&table, "claude", "anthropic/claude-new");
+    check(&table, "anything", "openai/anything");
+}
+
+#[test]
 fn unknown_names_are_told_near_ones() {
     let table = table(vec![]).unwrap();
     check(
