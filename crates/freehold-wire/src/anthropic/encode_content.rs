@@ -67,7 +67,12 @@ impl Turn {
     fn into_value(self) -> Value {
         let mut turn = Map::new();
         turn.insert("role".to_owned(), self.role.into());
-        turn.insert("content".to_owned(), as_content(self.content));
+        // Clients send a model's turns back as they got them: in blocks.
+        let content = match self.role {
+            "assistant" if !self.content.is_empty() => Value::Array(self.content),
+            _ => as_content(self.content),
+        };
+        turn.insert("content".to_owned(), content);
         turn.extend(self.extra);
         turn.into()
     }
