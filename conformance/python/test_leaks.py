@@ -1,6 +1,6 @@
 """Two independent leak suites against a gateway that masks: canarywire and pii-leak-benchmark.
 
-Run on demand: `conformance/run -o python_files=leaks.py`. Bounded; FREEHOLD_LEAKS=whole runs all that they have.
+Bounded; FREEHOLD_LEAKS=whole runs all that they have.
 """
 
 import contextlib
@@ -19,8 +19,21 @@ WHOLE = os.environ.get("FREEHOLD_LEAKS") == "whole"
 SCRIPTS = pathlib.Path(sys.executable).parent
 
 
+# Where canarywire's requests go: its upstream answers in the dialect that the client spoke.
+SURFACES = {
+    "openai": ("openai-chat", "/v1/chat/completions", "capture/canarywire-test"),
+    "anthropic": ("anthropic-messages", "/v1/messages", "capture-anthropic/canarywire-test"),
+}
+
+
 @pytest.fixture
-def masking(tmp_path):
+def surface(request):
+    """The surface that a test asks for; OpenAI's, unless it says more."""
+    return SURFACES[getattr(request, "param", "openai")]
+
+
+@pytest.fixture
+def masking(tmp_path, surface):
     """A gateway whose only backend is an address where a suite listens: its URL, and that port."""
     port, admin_port, capture_port = free_port(), free_port(), free_port()
     config = tmp_path / "freehold.yaml"
@@ -35,6 +48,7 @@ policy:
   rules:
     - name: mask-what-leaves
       mask: [identifiers, financial, contact, names, secrets]
+      redact_answers: [identifiers, financial, contact, names, secrets]
 backends:
   capture:
     type: openai
@@ -47,8 +61,7 @@ backends:
     api_key: capture-key
     any_model: true
 routes:
-  canarywire-test: {{targets: [capture/canarywire-test]}}
-  canarywire-claude: {{targets: [capture-anthropic/canarywire-test]}}
+  canarywire-test: {{targets: [{surface[2]}]}}
   "*": {{targets: ["capture/*"]}}
 """,
         encoding="utf-8",
@@ -75,7 +88,8 @@ def run(command, **options):
 
 
 @pytest.mark.timeout(560)
-def test_canarywire(masking, tmp_path):
+@pytest.mark.parametrize("surface", SURFACES, indirect=True)
+def test_canarywire(masking, surface, tmp_path):
     url, capture_port = masking
     capture = f"127.0.0.1:{capture_port}"
     config = tmp_path / "canarywire.yaml"
@@ -92,8 +106,7 @@ capture: {{url: "http://{capture}"}}
 target:
   base_url: {url}
   routes:
-    - {{protocol: openai-chat, path: /v1/chat/completions}}
-    - {{protocol: anthropic-messages, path: /v1/messages}}
+    - {{protocol: {surface[0]}, path: {surface[1]}}}
 generators:
   baseline: {{enabled: true}}
   fault: {{enabled: false}}{fragmentation}
@@ -132,4 +145,16 @@ def test_pii_leak_benchmark_restores_streams(masking, tmp_path):
     ]  # fmt: skip
     result = run(command, cwd=tmp_path)
     assert summary.exists(), result.stdout + result.stderr
-    print(json.dumps(json.loads(summary.read_text()), indent=1))
+    [row] = json.loads(summary.read_text())["rows"]
+    found = {
+        name: row[name]
+        for name in ("fidelity_rate", "leak_single_chunk", "leak_adversarial", "delta_frag", "request_path_leak")
+    }
+    assert found == {
+        "fidelity_rate": 1.0,
+        "leak_single_chunk": 0.0,
+        "leak_adversarial": 0.0,
+        "delta_frag": 0.0,
+        "request_path_leak": [],
+    }
+    assert row["outcome"] == "pass" and row["inconclusive"] == 0
