@@ -91,7 +91,8 @@ impl Call {
     /// A call through `passage`.
     ///
     /// # Errors
-    /// When the passage leads to another deployment: a defect of the caller, never sent anywhere.
+    /// When the passage leads to another deployment, or is for a masked request and this one still
+    /// holds the client's own bytes: a defect of the caller, never sent anywhere.
     pub fn new(
         passage: Passage,
         deployment: Arc<Deployment>,
@@ -105,6 +106,12 @@ impl Call {
             return Err(Error::new(
                 ErrorKind::Internal,
                 "the permit does not cover the deployment; the request was not sent",
+            ));
+        }
+        if passage.masked() && request.raw.is_some() {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "the request must be masked and still holds what it came with; it was not sent",
             ));
         }
         Ok(Self {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use freehold_policy::{Claim, Labels, Rules, decide};
+use freehold_policy::{Claim, Labels, MaskMethod, Masked, Rules, decide};
 use freehold_ports::{Backend as _, Call, Timeouts};
-use freehold_types::{Dialect, ErrorKind, Perimeter, RequestId, Sensitivity, Site};
+use freehold_types::{Dialect, ErrorKind, Perimeter, Request, RequestId, Sensitivity, Site};
 use serde_json::json;
 
 use crate::support::{
@@ -191,6 +191,45 @@ async fn a_call_for_another_place_is_not_sent() {
         assert_eq!(error.kind, ErrorKind::Internal);
     }
     assert!(bench.fake.requests().is_empty());
+}
+
+/// The client's own bytes would tell what masking replaced.
+#[tokio::test]
+async fn a_masked_request_holds_nothing_of_what_it_came_with() {
+    let bench = Bench::new("openai").await;
+    let honest = bench.call(Dialect::OpenaiChat, hello(false));
+    let permit = decide(
+        &Rules::open(),
+        &Labels {
+            default: Sensitivity::Internal,
+            route: None,
+            key: None,
+            claim: Claim::None,
+            scan: &freehold_guard::Scan::default(),
+        },
+        [],
+    )
+    .unwrap();
+    let receipt = Masked::of([("email_address".into(), MaskMethod::Pseudonym)]);
+    let call = |request: Arc<Request>| {
+        let passage = permit.passage_masked(&honest.deployment, &receipt).unwrap();
+        let deployment = Arc::clone(&honest.deployment);
+        Call::new(
+            passage,
+            deployment,
+            request,
+            Timeouts::default(),
+            RequestId::at(1),
+        )
+    };
+    assert!(honest.request.raw.is_some());
+    let error = call(Arc::clone(&honest.request)).err().unwrap();
+    assert_eq!(error.kind, ErrorKind::Internal);
+    let masked = Request {
+        raw: None,
+        ..(*honest.request).clone()
+    };
+    assert!(call(Arc::new(masked)).is_ok());
 }
 
 /// Older Claude models take a budget of thinking tokens, newer ones an effort.
