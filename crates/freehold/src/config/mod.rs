@@ -34,12 +34,9 @@ pub(crate) enum ConfigError {
         /// Why not.
         reason: std::io::Error,
     },
-    /// It does not have the shape of a configuration.
-    #[error("{0}")]
-    Shape(String),
-    /// It has the shape, but means nothing that can be run.
+    /// It does not have the shape of a configuration, or means nothing that can be run.
     #[error("{message}")]
-    Meaning {
+    Wrong {
         /// What is wrong.
         message: String,
         /// What to do.
@@ -144,21 +141,46 @@ impl Source {
                     Err(without_snippet) => without_snippet,
                     Ok(_) => error,
                 };
-            let report = serde_saphyr::miette::to_miette_report(&error, &self.text, &self.name());
-            ConfigError::Shape(format!("{report:?}"))
+            self.shape(&error)
         })
+    }
+
+    fn shape(&self, error: &serde_saphyr::Error) -> ConfigError {
+        let span = error.location().map(|location| location.span());
+        let place = span.and_then(|span| Some((span.byte_offset()?, span.byte_len()?)));
+        let place = place.and_then(|(offset, bytes)| {
+            let (offset, bytes) = (usize::try_from(offset).ok()?, usize::try_from(bytes).ok()?);
+            Some(SourceSpan::from((offset, bytes)))
+        });
+        let message = error.to_string();
+        // The place is shown with its line.
+        let message = match message.rsplit_once(" at line ") {
+            Some((message, _)) if place.is_some() => message.to_owned(),
+            _ => message,
+        };
+        self.wrong(message, None, place)
     }
 
     fn meaning(&self, complaint: Complaint) -> ConfigError {
         let place = locate::locate(&self.text, &complaint.path).map(SourceSpan::from);
         let path = complaint.path.join(".");
-        ConfigError::Meaning {
-            message: if path.is_empty() {
-                complaint.message
-            } else {
-                format!("{path}: {}", complaint.message)
-            },
-            hint: complaint.hint,
+        let message = if path.is_empty() {
+            complaint.message
+        } else {
+            format!("{path}: {}", complaint.message)
+        };
+        self.wrong(message, complaint.hint, place)
+    }
+
+    fn wrong(
+        &self,
+        message: String,
+        hint: Option<String>,
+        place: Option<SourceSpan>,
+    ) -> ConfigError {
+        ConfigError::Wrong {
+            message,
+            hint,
             source_code: std::sync::Arc::new(
                 NamedSource::new(self.name(), self.text.clone()).with_language("yaml"),
             ),
