@@ -13,6 +13,7 @@ mod course;
 mod deliver;
 mod disguise;
 mod draft;
+mod flows;
 mod live;
 mod log;
 mod observe;

@@ -29,6 +29,7 @@ use crate::course::{Client, Course, Ground};
 use crate::deliver::{ChunkReceiver, client_left};
 use crate::disguise::{Disguises, Owner};
 use crate::draft::{Draft, Ending, status_of};
+use crate::flows::Flows;
 use crate::live::panicked;
 use crate::log::AttemptLog;
 use crate::observe::{self, Meters};
@@ -124,6 +125,8 @@ pub struct Pipeline {
     mask_secret: Arc<[u8; 32]>,
     /// The labels of conversations that were above the default once.
     labels: Stickiness,
+    /// The flows that were discovered.
+    flows: Flows,
     /// Requests under way, until their outcomes are recorded.
     under_way: TaskTracker,
     /// Ends them.
@@ -144,6 +147,7 @@ impl Pipeline {
             meters: Meters::default(),
             mask_secret: Arc::new(random_secret()),
             labels: Stickiness::new(),
+            flows: Flows::default(),
             under_way: TaskTracker::new(),
             cut: CancellationToken::new(),
         }
@@ -250,7 +254,9 @@ impl Pipeline {
             &request.model,
             account.key.clone(),
         );
-        draft.flow = flow.or_else(|| account.flow.clone());
+        draft.flow = flow
+            .or_else(|| account.flow.clone())
+            .or_else(|| self.flows.discover(&request));
         draft.streamed = request.stream;
         let snapshot = self.snapshot.load_full();
         let log = AttemptLog::default();

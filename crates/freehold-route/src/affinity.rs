@@ -2,6 +2,8 @@
 
 use freehold_types::{Message, Part, Request, Role};
 
+use crate::hash::Fnv;
+
 /// How much of a text takes part: enough to tell conversations apart.
 const LOOKED_AT_BYTES: usize = 512;
 
@@ -10,14 +12,14 @@ const LOOKED_AT_BYTES: usize = 512;
 /// Sixteen bits spread load well and tell nothing about the text.
 pub(crate) fn bucket(request: &Request) -> u64 {
     let mut hash = Fnv::default();
-    hash.text(request.user.as_deref().unwrap_or_default());
+    text(&mut hash, request.user.as_deref().unwrap_or_default());
     let is_standing = |message: &&Message| matches!(message.role, Role::System | Role::Developer);
     let standing = request.messages.iter().find(is_standing);
     let first = request.messages.iter().find(|m| m.role == Role::User);
     for message in standing.into_iter().chain(first) {
         for part in &message.parts {
             if let Part::Text { text, .. } = part {
-                hash.text(text);
+                self::text(&mut hash, text);
             }
         }
     }
@@ -31,29 +33,11 @@ pub(crate) fn draw(bucket: u64, deployment: &str) -> u64 {
     hash.bytes(&bucket.to_le_bytes());
     hash.bytes(deployment.as_bytes());
     // FNV's last bytes hardly reach the high bits that decide the comparison.
-    let mixed = (hash.0 ^ (hash.0 >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    mixed ^ (mixed >> 33)
+    hash.mixed()
 }
 
-/// FNV-1a: the same in every release and on every machine, unlike the standard library's hasher.
-struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Self {
-        Self(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Fnv {
-    fn text(&mut self, text: &str) {
-        let bytes = text.as_bytes();
-        self.bytes(&bytes[..bytes.len().min(LOOKED_AT_BYTES)]);
-        self.bytes(&[0xff]);
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
+fn text(hash: &mut Fnv, text: &str) {
+    let bytes = text.as_bytes();
+    hash.bytes(&bytes[..bytes.len().min(LOOKED_AT_BYTES)]);
+    hash.bytes(&[0xff]);
 }

@@ -14,6 +14,8 @@
 mod affinity;
 mod difficulty;
 mod features;
+mod flow;
+mod hash;
 mod health;
 mod needs;
 mod pattern;
@@ -24,6 +26,7 @@ mod table;
 
 pub use difficulty::{Contribution, contributions, difficulty};
 pub use features::features;
+pub use flow::{DISCOVERED, discover_flow};
 pub use health::{Began, Breaker, BreakerSettings, Health, MODEL_LOADING, Sample, Verdict, Vitals};
 pub use pattern::matches_pattern;
 pub use plan::{Plan, PlannedAttempt, Query, Rejected, ReplayError, plan, replay};

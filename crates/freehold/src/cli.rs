@@ -57,6 +57,8 @@ pub(crate) enum Command {
     Models(ModelsArgs),
     /// Show what was used, and what it cost
     Usage(UsageArgs),
+    /// List the workloads, with their volume, cost and speed
+    Flows(FlowsArgs),
     /// See what the guard finds, and measure how good it is
     Guard(GuardArgs),
     /// Try the policy on cases, and see which rule decides
@@ -238,6 +240,28 @@ pub(crate) struct UsageArgs {
     /// Group by
     #[arg(long, value_enum, value_delimiter = ',', default_value = "deployment")]
     pub(crate) by: Vec<Dimension>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// List the workloads, with their volume, cost and speed.
+///
+/// A flow is named by the caller (`x-freehold-flow`, or `freehold_flow` in the metadata), by its key,
+/// or discovered: requests with the same standing instructions and tools, whatever is filled in, are
+/// one flow, `auto-` and ten digits.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  freehold flows                      every flow, the most expensive first
+  freehold flows --since 7d --json    of a week, for scripts")]
+pub(crate) struct FlowsArgs {
+    /// From when: `24h`, `7d`, a date, or an RFC 3339 time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Until when (exclusive)
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

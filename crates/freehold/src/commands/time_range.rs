@@ -39,6 +39,24 @@ fn ago(text: &str) -> Option<Duration> {
     }
 }
 
+/// The moments of `--since` and `--until`, Unix milliseconds; `None` where a side is open.
+pub(super) fn between(
+    since: Option<&str>,
+    until: Option<&str>,
+    now: OffsetDateTime,
+) -> anyhow::Result<(Option<u64>, Option<u64>)> {
+    let moment = |text: Option<&str>, flag: &'static str| {
+        text.map(|text| parse(text, now).context(flag)).transpose()
+    };
+    let range = (moment(since, "--since")?, moment(until, "--until")?);
+    if let (Some(since), Some(until)) = range
+        && since >= until
+    {
+        bail!("--until must be later than --since");
+    }
+    Ok(range)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use comfy_table::{CellAlignment, Table, presets};
 use freehold_store::{
     Edges, Filters, GroupBy, Reader, StoreSettings, Totals, UsageQuery, UsageReport,
@@ -37,18 +37,8 @@ pub(crate) async fn run(args: UsageArgs, settings: &StoreSettings) -> anyhow::Re
 }
 
 fn query(args: &UsageArgs, now: OffsetDateTime) -> anyhow::Result<UsageQuery> {
-    let moment = |text: &Option<String>, flag| {
-        text.as_ref()
-            .map(|text| time_range::parse(text, now).context(flag))
-            .transpose()
-    };
-    let since_unix_ms = moment(&args.since, "--since")?;
-    let until_unix_ms = moment(&args.until, "--until")?;
-    if let (Some(since), Some(until)) = (since_unix_ms, until_unix_ms)
-        && since >= until
-    {
-        bail!("--until must be later than --since");
-    }
+    let (since_unix_ms, until_unix_ms) =
+        time_range::between(args.since.as_deref(), args.until.as_deref(), now)?;
     let mut group_by = Vec::new();
     for group in args.by.iter().map(|by| group(*by)) {
         if !group_by.contains(&group) {
@@ -137,7 +127,7 @@ fn cells(totals: &Totals) -> [String; 13] {
 }
 
 /// An unknown cost is never shown as nothing.
-fn cost(totals: &Totals) -> String {
+pub(super) fn cost(totals: &Totals) -> String {
     match (totals.unknown_cost_requests, totals.cost_nano_usd.nanos()) {
         (0, _) => totals.cost_nano_usd.to_string(),
         (_, 0) => "unknown".to_owned(),
