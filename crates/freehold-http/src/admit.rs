@@ -168,11 +168,23 @@ pub(crate) fn conversation(headers: &HeaderMap, request: &Request) -> Option<Str
     (!name.is_empty()).then_some(name)
 }
 
-/// The caller's trace context, to hand on.
+/// The caller's trace context, to hand on: version, trace, span and flags in hexadecimal, as W3C has
+/// them. Anything else could carry out what the body may not.
 pub(crate) fn traceparent(headers: &HeaderMap) -> Option<Arc<str>> {
-    const BYTES_MAX: usize = 128;
+    const DIGITS: [usize; 4] = [2, 32, 16, 2];
     let value = headers.get("traceparent")?.to_str().ok()?;
-    (value.len() <= BYTES_MAX).then(|| Arc::from(value))
+    let mut fields = value.split('-');
+    let is_hex = |field: &str| {
+        field
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let known = DIGITS.iter().all(|digits| {
+        fields
+            .next()
+            .is_some_and(|field| field.len() == *digits && is_hex(field))
+    });
+    (known && fields.next().is_none()).then(|| Arc::from(value))
 }
 
 /// The names in `anthropic-beta`, to hand on to upstreams of that dialect: what is no name stays
@@ -242,6 +254,31 @@ mod tests {
         assert_eq!(presented_key(&headers).unwrap(), Some("fh-2"));
         headers.insert(header::AUTHORIZATION, "Basic abc".parse().unwrap());
         assert!(presented_key(&headers).is_err());
+    }
+
+    #[test]
+    fn only_a_trace_context_is_handed_on() {
+        const GOOD: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        for (value, handed_on) in [
+            (GOOD, true),
+            ("", false),
+            (
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+                false,
+            ),
+            (&format!("{GOOD}-more"), false),
+            (&GOOD.to_uppercase(), false),
+            ("my card is 4111 1111 1111 1111", false),
+            (
+                "00-Jane Doe, born 1984-03-04 zzzzz-00f067aa0ba902b7-01",
+                false,
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", value.parse().unwrap());
+            let found = traceparent(&headers);
+            assert_eq!(found.as_deref(), handed_on.then_some(value), "{value}");
+        }
     }
 
     #[test]

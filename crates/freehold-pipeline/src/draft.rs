@@ -96,7 +96,9 @@ impl Draft {
     ) -> (Outcome, Proof) {
         let total_us = micros(ending.total);
         let mut proof = self.proof;
-        let code = ending.error.and_then(|error| error.code.as_deref());
+        // An upstream's own codes are its text: only ours are names.
+        let ours = ending.error.filter(|error| error.upstream_body.is_none());
+        let code = ours.and_then(|error| error.code.as_deref());
         proof.code = code.map(AuditName::new);
         let outcome = Outcome {
             id: self.id,

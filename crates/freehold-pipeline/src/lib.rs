@@ -21,6 +21,7 @@ mod pipeline;
 mod snapshot;
 mod sticky;
 mod tally;
+mod withhold;
 
 pub use attempts::Persistence;
 pub use audit::AuditTrail;

@@ -35,6 +35,7 @@ use crate::log::AttemptLog;
 use crate::observe::{self, Meters};
 use crate::snapshot::{ListedModel, Snapshot, persistence};
 use crate::sticky::Stickiness;
+use crate::withhold::{holds_data, withhold};
 
 /// A request that has passed the door: decoded, and its key known.
 #[derive(Clone, Debug)]
@@ -259,6 +260,8 @@ impl Pipeline {
             .or_else(|| self.flows.discover(&request));
         draft.streamed = request.stream;
         let snapshot = self.snapshot.load_full();
+        // They are handed on in a header, where the guard has not looked.
+        let betas = betas.filter(|betas| !holds_data(&snapshot.guard, betas));
         let log = AttemptLog::default();
         let ground = Ground {
             pipeline: &self,
@@ -488,7 +491,8 @@ impl Pipeline {
         self.record(draft.finish(&ending, vec![]));
     }
 
-    pub(crate) fn record(&self, (outcome, proof): (Outcome, Proof)) {
+    pub(crate) fn record(&self, (mut outcome, proof): (Outcome, Proof)) {
+        withhold(&mut outcome, &self.snapshot.load().guard);
         if let Some(audit) = &self.audit {
             audit.keep(&outcome, proof);
         }

@@ -3,8 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
 
+mod audit;
 mod beginning;
 mod defects;
 mod ends;
+mod masking;
 mod metrics;
+mod sticky;
 mod support;

@@ -1,12 +1,13 @@
 //! Backends that do exactly what they are told, and what a client sees of the pipeline.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use freehold_pipeline::{Admission, Answer, AnswerBody, Failure, Pipeline, Snapshot};
-use freehold_policy::{Claim, Constraint, Rules};
+use freehold_guard::Guard;
+use freehold_pipeline::{Admission, Answer, AnswerBody, AuditTrail, Failure, Pipeline, Snapshot};
+use freehold_policy::{Claim, Constraint, Policy, PolicySettings, Rules, Surroundings};
 use freehold_ports::{Account, Backend, BoxFuture, Call, Chunk, ChunkStream, Clock, Probe};
 use freehold_route::{RouteSettings, RouteSpec, RouteTable};
 use freehold_store::MemoryLedger;
@@ -56,6 +57,9 @@ impl Clock for TestClock {
     }
 }
 
+/// Makes an answer of what was asked.
+pub(crate) type Maker = Arc<dyn Fn(&Request) -> Vec<Chunk> + Send + Sync>;
+
 /// How a backend answers one call.
 #[derive(Clone)]
 pub(crate) enum Reply {
@@ -70,6 +74,8 @@ pub(crate) enum Reply {
     Panics,
     /// Yields these and then panics.
     Breaks(Vec<Chunk>),
+    /// Yields what is made of the request.
+    Made(Maker),
 }
 
 pub(crate) struct Scripted {
@@ -78,12 +84,23 @@ pub(crate) struct Scripted {
     replies: Mutex<VecDeque<Reply>>,
     /// When each call came.
     calls: Mutex<Vec<Duration>>,
+    /// What each was sent.
+    requests: Mutex<Vec<Arc<Request>>>,
     start: Instant,
 }
 
 impl Scripted {
     pub(crate) fn calls(&self) -> Vec<u128> {
         self.calls.lock().iter().map(Duration::as_millis).collect()
+    }
+
+    /// What it was sent so far, for answers and for counts.
+    pub(crate) fn sent(&self) -> Vec<String> {
+        let requests = self.requests.lock();
+        requests
+            .iter()
+            .map(|request| format!("{request:?}"))
+            .collect()
     }
 
     pub(crate) fn push(&self, reply: Reply) {
@@ -104,6 +121,7 @@ impl Backend for Scripted {
         Box::pin(async move {
             call.check(&self.id, &self.site)?;
             self.calls.lock().push(self.start.elapsed());
+            self.requests.lock().push(Arc::clone(&call.request));
             let reply = self.replies.lock().pop_front();
             match reply.unwrap_or_else(|| good(Duration::ZERO)) {
                 Reply::Fails(error) => Err(error),
@@ -119,6 +137,10 @@ impl Backend for Scripted {
                     Ok(Box::pin(items.chain(futures_util::stream::pending())) as ChunkStream)
                 }
                 Reply::Panics => panic!("a defect in the backend"),
+                Reply::Made(make) => {
+                    let chunks = make(&call.request).into_iter().map(Ok);
+                    Ok(Box::pin(futures_util::stream::iter(chunks)) as ChunkStream)
+                }
                 Reply::Breaks(chunks) => {
                     let items = futures_util::stream::iter(chunks.into_iter().map(Ok));
                     let defect =
@@ -133,8 +155,12 @@ impl Backend for Scripted {
         })
     }
 
-    fn count_tokens(&self, _call: Call) -> BoxFuture<'_, Result<Option<u64>, Error>> {
-        Box::pin(async { Ok(None) })
+    fn count_tokens(&self, call: Call) -> BoxFuture<'_, Result<Option<u64>, Error>> {
+        Box::pin(async move {
+            call.check(&self.id, &self.site)?;
+            self.requests.lock().push(call.request);
+            Ok(None)
+        })
     }
 
     fn probe(&self) -> BoxFuture<'_, Result<Probe, Error>> {
@@ -212,6 +238,7 @@ pub(crate) struct Bench {
     pub(crate) ledger: Arc<MemoryLedger>,
     pub(crate) pipeline: Arc<Pipeline>,
     pub(crate) clock: Arc<TestClock>,
+    settings: RouteSettings,
 }
 
 pub(crate) fn deployment(backend: &Scripted, price: PriceBasis) -> Arc<Deployment> {
@@ -230,9 +257,58 @@ pub(crate) fn deployment(backend: &Scripted, price: PriceBasis) -> Arc<Deploymen
     })
 }
 
+/// One route to both, in this order.
+fn snapshot(
+    one: &Arc<Scripted>,
+    two: &Arc<Scripted>,
+    settings: RouteSettings,
+    policy: Policy,
+    guard: Guard,
+) -> Snapshot {
+    let per_hour = NanoUsd::from_nanos(HOUR_NANOS);
+    let per_token = PriceBasis::PerToken {
+        input_per_million: NanoUsd::from_nanos(1_000_000_000),
+        cached_input_per_million: None,
+        output_per_million: NanoUsd::from_nanos(2_000_000_000),
+    };
+    let route = RouteSpec {
+        name: "route".to_owned(),
+        targets: vec!["one/m".to_owned(), "two/m".to_owned()],
+        settings: RouteSettings {
+            objective: Objective::Ordered,
+            ..settings
+        },
+    };
+    let deployments = vec![
+        deployment(one, PriceBasis::Hourly { per_hour }),
+        deployment(two, per_token),
+    ];
+    let default = RouteSettings::default();
+    Snapshot {
+        policy,
+        default_sensitivity: Sensitivity::Internal,
+        guard,
+        routes: RouteTable::new(deployments, vec![], vec![route], default).unwrap(),
+        backends: HashMap::from([
+            (one.id.clone(), Arc::clone(one) as Arc<dyn Backend>),
+            (two.id.clone(), Arc::clone(two) as Arc<dyn Backend>),
+        ]),
+    }
+}
+
 impl Bench {
     /// `one` stands inside and is owned by the hour, `two` outside and paid by token.
     pub(crate) fn new(settings: RouteSettings) -> Self {
+        Self::with(settings, Rules::open().into(), guard(), None)
+    }
+
+    /// The same under a policy, a guard, and perhaps an audit trail.
+    pub(crate) fn with(
+        settings: RouteSettings,
+        policy: Policy,
+        guard: Guard,
+        audit: Option<AuditTrail>,
+    ) -> Self {
         let start = Instant::now();
         let backend = |name: &str, site| {
             Arc::new(Scripted {
@@ -240,57 +316,39 @@ impl Bench {
                 site,
                 replies: Mutex::default(),
                 calls: Mutex::default(),
+                requests: Mutex::default(),
                 start,
             })
         };
         let one = backend("one", Site::inside());
         let two = backend("two", Site::outside());
-        let per_hour = NanoUsd::from_nanos(HOUR_NANOS);
-        let per_token = PriceBasis::PerToken {
-            input_per_million: NanoUsd::from_nanos(1_000_000_000),
-            cached_input_per_million: None,
-            output_per_million: NanoUsd::from_nanos(2_000_000_000),
-        };
-        let route = RouteSpec {
-            name: "route".to_owned(),
-            targets: vec!["one/m".to_owned(), "two/m".to_owned()],
-            settings: RouteSettings {
-                objective: Objective::Ordered,
-                ..settings
-            },
-        };
-        let deployments = vec![
-            deployment(&one, PriceBasis::Hourly { per_hour }),
-            deployment(&two, per_token),
-        ];
-        let default = RouteSettings::default();
-        let snapshot = Snapshot {
-            policy: Rules::open().into(),
-            default_sensitivity: Sensitivity::Internal,
-            guard: freehold_guard::Guard::new(&freehold_guard::Settings::default()).unwrap(),
-            routes: RouteTable::new(deployments, vec![], vec![route], default).unwrap(),
-            backends: HashMap::from([
-                (one.id.clone(), Arc::clone(&one) as Arc<dyn Backend>),
-                (two.id.clone(), Arc::clone(&two) as Arc<dyn Backend>),
-            ]),
-        };
+        let snapshot = snapshot(&one, &two, settings.clone(), policy, guard);
         let ledger = Arc::new(MemoryLedger::new());
         let clock = Arc::new(TestClock {
             start,
             fuse: AtomicI64::new(-1),
         });
-        let pipeline = Pipeline::new(
+        let mut pipeline = Pipeline::new(
             snapshot,
             Arc::clone(&ledger) as Arc<_>,
             Arc::clone(&clock) as Arc<_>,
         );
+        if let Some(audit) = audit {
+            pipeline = pipeline.with_audit(audit);
+        }
         Self {
             one,
             two,
             ledger,
             pipeline: Arc::new(pipeline),
             clock,
+            settings,
         }
+    }
+
+    /// What it began with, under another policy.
+    pub(crate) fn snapshot(&self, policy: Policy) -> Snapshot {
+        snapshot(&self.one, &self.two, self.settings.clone(), policy, guard())
     }
 
     pub(crate) fn admission(&self, claim: Claim, stream: bool) -> Admission {
@@ -342,6 +400,21 @@ impl Bench {
         assert_eq!(self.ledger.outcomes().len(), 1);
         outcomes.remove(0)
     }
+}
+
+/// The guard without settings, made once.
+pub(crate) fn guard() -> Guard {
+    static GUARD: OnceLock<Guard> = OnceLock::new();
+    let guard = GUARD.get_or_init(|| Guard::new(&freehold_guard::Settings::default()).unwrap());
+    guard.clone()
+}
+
+/// A policy as the configuration writes it.
+pub(crate) fn policy(settings: serde_json::Value) -> Policy {
+    let settings: PolicySettings = serde_json::from_value(settings).unwrap();
+    Policy::compile(&settings, &Surroundings::default())
+        .unwrap()
+        .0
 }
 
 pub(crate) fn request(stream: bool) -> Request {

@@ -1,0 +1,55 @@
+//! Names that callers and upstreams wrote, and that records keep: a route that led nowhere, a flow, a
+//! field at fault, the model that an answer names. They are the only text of others in a record, so
+//! whoever wants data in the ledger, the audit trail or the log would write it there. Where the guard
+//! sees data in one, it is left out.
+
+use freehold_guard::Guard;
+use freehold_types::outcome::ErrorSummary;
+use freehold_types::{FlowName, Outcome, RouteName, Sensitivity};
+
+/// What stands where a name stood.
+const WITHHELD: &str = "withheld";
+
+/// Takes out of a record what is no name.
+pub(crate) fn withhold(outcome: &mut Outcome, guard: &Guard) {
+    // A route that was found stands in the configuration, or the guard has looked at its name.
+    let is_known = outcome.decision.is_some() && outcome.findings.is_empty();
+    if !is_known && holds_data(guard, outcome.route.as_str()) {
+        outcome.route = RouteName::new(WITHHELD);
+        if let Some(decision) = &mut outcome.decision {
+            decision.inputs.route = WITHHELD.to_owned();
+        }
+    }
+    if let Some(flow) = &outcome.flow
+        && holds_data(guard, flow.as_str())
+    {
+        outcome.flow = Some(FlowName::new(WITHHELD));
+    }
+    withhold_param(outcome.error.as_mut(), guard);
+    for attempt in &mut outcome.attempts {
+        withhold_param(attempt.error.as_mut(), guard);
+        let reported = attempt.reported_model.as_deref();
+        let is_expected = reported.is_none_or(|model| attempt.deployment.as_str().ends_with(model));
+        if !is_expected && reported.is_some_and(|model| holds_data(guard, model)) {
+            attempt.reported_model = None;
+        }
+    }
+}
+
+fn withhold_param(error: Option<&mut ErrorSummary>, guard: &Guard) {
+    if let Some(error) = error
+        && error
+            .param
+            .as_deref()
+            .is_some_and(|param| holds_data(guard, param))
+    {
+        error.param = None;
+    }
+}
+
+/// Whether the guard sees something in a name that may not leave, or cannot read it.
+pub(crate) fn holds_data(guard: &Guard, name: &str) -> bool {
+    let scan = guard.scan_text(name);
+    let labels = scan.hits.iter().map(|hit| guard.label(&hit.entity));
+    scan.incomplete.is_some() || labels.max() > Some(Sensitivity::Internal)
+}
