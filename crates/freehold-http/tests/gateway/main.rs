@@ -2,12 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
 
+mod audit;
+mod canary;
 mod clients;
 mod connections;
+mod disguise;
 mod faults;
 mod headers;
 mod hostile;
 mod input;
+mod masking;
+mod places;
 mod policy;
+mod red_team;
+mod siege;
+mod soak;
 mod support;
 mod tls;

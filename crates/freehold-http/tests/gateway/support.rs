@@ -1,14 +1,14 @@
 //! A running gateway, its upstreams, and what a client sees of it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use freehold_hosted::{Catalogue, HostedBackend, Settings as BackendSettings};
 use freehold_http::{Gateway, Server, ServerSettings, Settings, router};
-use freehold_pipeline::{Pipeline, Snapshot};
-use freehold_policy::{Constraint, Rules};
+use freehold_pipeline::{AuditTrail, Pipeline, Snapshot};
+use freehold_policy::{Constraint, Policy, Rules};
 use freehold_ports::{Accounts, Backend, Clock, SystemClock};
 use freehold_route::{RouteSettings, RouteSpec, RouteTable, RouteTimeouts};
 use freehold_store::{KeySettings, MemoryLedger, StaticAccounts};
@@ -16,6 +16,7 @@ use freehold_testkit::FakeUpstream;
 use freehold_types::{
     BackendId, Deployment, KeyName, NanoUsd, Objective, Outcome, PriceBasis, Sensitivity, Site,
 };
+use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -25,6 +26,11 @@ use tokio::task::JoinHandle;
 pub(crate) const KEY: &str = "fh-all-4Zt9Qm2LwXc7VbN8";
 /// May name `claude` only.
 pub(crate) const NARROW_KEY: &str = "fh-narrow-8Kd3Rp6TyHs1";
+/// Two tenants' keys, which may name every route.
+pub(crate) const ACME_KEY: &str = "fh-acme-5Pw8Jn3VrKt6BxQd";
+pub(crate) const BELL_KEY: &str = "fh-bell-2Fs7Mh9ZcLg4YvTe";
+/// The key that the gateway has for its upstreams.
+pub(crate) const UPSTREAM_KEY: &str = "sk-test-R7gPz0Qm4LwXc9VbN2kJ";
 /// The largest body the gateway under test takes.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 
@@ -40,6 +46,31 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future)
         .await
         .expect("it happens within 60 s")
+}
+
+/// How a gateway is set up.
+pub(crate) struct Setup {
+    /// How long it waits for heads and bodies.
+    pub(crate) patience: Duration,
+    /// How long answers may go on after a stop.
+    pub(crate) drain: Duration,
+    pub(crate) policy: Policy,
+    pub(crate) guard: freehold_guard::Guard,
+    pub(crate) audit: Option<AuditTrail>,
+    pub(crate) metrics: Option<PrometheusHandle>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            patience: Duration::from_secs(60),
+            drain: Duration::from_secs(60),
+            policy: Rules::open().into(),
+            guard: guard(),
+            audit: None,
+            metrics: None,
+        }
+    }
 }
 
 /// A gateway in front of four upstreams: `alpha` and `beta` speak OpenAI, `claude` Anthropic, all
@@ -71,7 +102,8 @@ struct Built {
 
 impl Built {
     fn add(&mut self, name: &str, row: &str, models: &[&str], site: Site, fake: &FakeUpstream) {
-        let catalogue = Catalogue::builtin().unwrap();
+        static CATALOGUE: OnceLock<Catalogue> = OnceLock::new();
+        let catalogue = CATALOGUE.get_or_init(|| Catalogue::builtin().unwrap());
         let row = catalogue.row(row).unwrap().clone();
         let id = BackendId::new(name);
         for model in models {
@@ -85,7 +117,7 @@ impl Built {
         }
         let mut settings = BackendSettings::for_row(Arc::new(row))
             .with_base_url(format!("{}/v1", fake.url()))
-            .with_key(SecretString::from("sk-test-R7gPz0Qm4LwXc9VbN2kJ"));
+            .with_key(SecretString::from(UPSTREAM_KEY));
         settings.id = id.clone();
         settings.site = site;
         // One slot: a leaked one shows at the next request.
@@ -116,10 +148,10 @@ fn guard() -> freehold_guard::Guard {
     freehold_guard::Guard::new(&settings).unwrap()
 }
 
-fn key(name: &str, secret: &str, routes: &[&str]) -> KeySettings {
+fn key(name: &str, tenant: Option<&str>, secret: &str, routes: &[&str]) -> KeySettings {
     KeySettings {
         name: KeyName::new(name),
-        tenant: None,
+        tenant: tenant.map(str::to_owned),
         secret: SecretString::from(secret),
         sensitivity: None,
         routes: routes.iter().map(|route| (*route).to_owned()).collect(),
@@ -145,6 +177,19 @@ fn table(deployments: Vec<Arc<Deployment>>) -> RouteTable {
         route("home", &["alpha/gpt-4.1", "house/qwen"]),
         route("inside", &["house/qwen"]),
     ];
+    // What is inside comes first, and everything that could lead away from it is on.
+    let mut eager = route(
+        "eager",
+        &["house/qwen", "alpha/gpt-4.1", "claude/claude-sonnet-4-5"],
+    );
+    eager.settings.retries = 1;
+    eager.settings.hedge_after_ms = Some(1);
+    eager.settings.timeouts = RouteTimeouts {
+        connect_ms: None,
+        first_byte_ms: Some(HASTE_FIRST_MS),
+        idle_ms: Some(HASTE_IDLE_MS),
+    };
+    routes.push(eager);
     for (name, targets) in pairs {
         let targets = targets.each_ref().map(String::as_str);
         routes.push(route(name, &targets));
@@ -161,20 +206,31 @@ fn table(deployments: Vec<Arc<Deployment>>) -> RouteTable {
 
 impl Bench {
     pub(crate) async fn start() -> Self {
-        Self::with_patience(Duration::from_secs(60)).await
+        Self::with(Setup::default()).await
     }
 
     /// A gateway that waits for heads and bodies so long and no longer.
     pub(crate) async fn with_patience(patience: Duration) -> Self {
-        Self::with(patience, Duration::from_secs(60)).await
+        let setup = Setup {
+            patience,
+            ..Setup::default()
+        };
+        Self::with(setup).await
     }
 
     /// A gateway whose answers may go on so long after a stop.
     pub(crate) async fn with_drain(drain: Duration) -> Self {
-        Self::with(Duration::from_secs(60), drain).await
+        let setup = Setup {
+            drain,
+            ..Setup::default()
+        };
+        Self::with(setup).await
     }
 
-    async fn with(patience: Duration, drain: Duration) -> Self {
+    pub(crate) async fn with(setup: Setup) -> Self {
+        let Setup {
+            patience, drain, ..
+        } = setup;
         let [alpha, beta, claude, house] = [
             FakeUpstream::start().await.unwrap(),
             FakeUpstream::start().await.unwrap(),
@@ -195,18 +251,24 @@ impl Bench {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let ledger = Arc::new(MemoryLedger::new());
         let snapshot = Snapshot {
-            policy: Rules::open().into(),
+            policy: setup.policy,
             default_sensitivity: Sensitivity::Internal,
-            guard: guard(),
+            guard: setup.guard,
             routes: table(built.deployments),
             backends: built.backends,
         };
-        let pipeline = Arc::new(Pipeline::new(
-            snapshot,
-            Arc::clone(&ledger) as Arc<_>,
-            Arc::clone(&clock),
-        ));
-        let keys = [key("app", KEY, &[]), key("narrow", NARROW_KEY, &["claude"])];
+        let mut pipeline =
+            Pipeline::new(snapshot, Arc::clone(&ledger) as Arc<_>, Arc::clone(&clock));
+        if let Some(audit) = setup.audit {
+            pipeline = pipeline.with_audit(audit);
+        }
+        let pipeline = Arc::new(pipeline);
+        let keys = [
+            key("app", None, KEY, &[]),
+            key("narrow", None, NARROW_KEY, &["claude"]),
+            key("acme-app", Some("acme"), ACME_KEY, &[]),
+            key("bell-app", Some("bell"), BELL_KEY, &[]),
+        ];
         let accounts: Box<dyn Accounts> = Box::new(StaticAccounts::new(keys).unwrap());
         let gateway = Arc::new(Gateway {
             pipeline: Arc::clone(&pipeline),
@@ -220,7 +282,7 @@ impl Bench {
                 body_timeout: patience,
                 started_unix_s: 1_700_000_000,
             },
-            metrics: None,
+            metrics: setup.metrics,
         });
         let server = Server::bind(ServerSettings {
             address: ([127, 0, 0, 1], 0).into(),
