@@ -15,6 +15,7 @@ mod masking;
 mod places;
 mod policy;
 mod red_team;
+mod redaction;
 mod siege;
 mod soak;
 mod support;
