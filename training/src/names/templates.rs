@@ -14,6 +14,8 @@ const COMPANIES: &str = include_str!("../../templates/companies.txt");
 /// Sentences made of each template, in the language with the most templates and in the others.
 const COPIES: usize = 22;
 const COPIES_OTHER: usize = 45;
+/// Every so many copies of an English sentence, names and places of another language fill it.
+const FOREIGN_EACH: usize = 3;
 /// Copies of a sentence without gaps.
 const COPIES_PLAIN: usize = 8;
 
@@ -228,7 +230,13 @@ impl Maker {
                 } else {
                     COPIES_PLAIN
                 };
-                examples.extend((0..copies).map(|_| self.fill(template, language, random)));
+                examples.extend((0..copies).map(|copy| {
+                    // People and places of the whole world stand in English texts.
+                    let is_foreign = examples_are_english(language) && copy % FOREIGN_EACH == 0;
+                    let other = &random.pick(&self.languages).0;
+                    let of = if is_foreign { other } else { language };
+                    self.fill(template, of, random)
+                }));
             }
         }
         examples
@@ -240,16 +248,14 @@ impl Maker {
         let mut rest = template;
         while let Some((before, after)) = rest.split_once('{') {
             text.push_str(before);
-            let Some((slot, after)) = after.split_once('}') else {
-                break;
-            };
-            if slot.len() > 1 {
+            // Other braces are braces: `{"name": "{P}"}`.
+            let slot = after.get(..1).filter(|_| after[1..].starts_with('}'));
+            let Some(slot) = slot else {
                 text.push('{');
-                text.push_str(slot);
-                text.push('}');
                 rest = after;
                 continue;
-            }
+            };
+            let after = &after[2..];
             let from = text.len();
             let (value, gold) = self.value(slot, language, random);
             text.push_str(&value);
@@ -315,7 +321,16 @@ impl Maker {
         } else {
             &language.place
         };
-        match random.below(12) {
+        let family = |random: &mut Random| name(&language.family, random);
+        match random.below(15) {
+            12 => format!("{}-{}", family(random), family(random)),
+            13 => format!(
+                "{}, {} and {}",
+                family(random),
+                family(random),
+                family(random)
+            ),
+            14 => family(random) + &random.pick(WORDS).to_lowercase(),
             0..4 => random.pick(&self.companies).clone(),
             4 => format!("{} {}", name(&language.family, random), random.pick(FORMS)),
             5 => format!("{} {}", name(&language.family, random), random.pick(KINDS)),
@@ -346,6 +361,10 @@ impl Maker {
                 .replace("{}", random.pick::<String>(places)),
         }
     }
+}
+
+fn examples_are_english(language: &Language) -> bool {
+    language.copies == COPIES
 }
 
 /// The values of a list that occur in one of the locales, as often as the locale is named.

@@ -47,7 +47,7 @@ impl Hit {
 pub(crate) static ENTITIES: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
     let lists = [
         contact::ENTITIES,
-        &names::CLASSES,
+        names::ENTITIES,
         health::ENTITIES,
         injection::ENTITIES,
     ];

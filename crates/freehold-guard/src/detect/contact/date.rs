@@ -20,11 +20,17 @@ pub(crate) fn numeric(bytes: &[u8], number: &Number, context: &Context) -> Optio
     }
     let end = prefix.end;
     // `1994-03-24T01:19:22` and `1994-03-24 01:19:22` are a program's times, not a person's.
-    if !stands_alone(bytes, number.start, end) || is_clock(&bytes[end..]) {
+    let has_clock = is_clock(&bytes[end..]);
+    let is_called = is_called_date(&bytes[..number.start]);
+    if !stands_alone(bytes, number.start, end) || has_clock && !is_called {
         return None;
     }
+    let end = if has_clock { end + CLOCK_BYTES } else { end };
     Some(hit(bytes, number.start..end, context))
 }
+
+/// Bytes of ` 01:19:22`.
+const CLOCK_BYTES: usize = 9;
 
 /// ` 01:19:22`.
 fn is_clock(behind: &[u8]) -> bool {
@@ -34,8 +40,15 @@ fn is_clock(behind: &[u8]) -> bool {
         _ => byte.is_ascii_digit(),
     };
     behind
-        .get(..9)
+        .get(..CLOCK_BYTES)
         .is_some_and(|clock| clock.iter().enumerate().all(shaped))
+}
+
+/// Whether a text ends with `date:`.
+fn is_called_date(before: &[u8]) -> bool {
+    let name = before.trim_ascii_end();
+    let name = name.strip_suffix(b":").unwrap_or_default();
+    name.len() >= 4 && name[name.len() - 4..].eq_ignore_ascii_case(b"date")
 }
 
 fn is_date(prefix: &Prefix<'_>, separator: u8) -> bool {

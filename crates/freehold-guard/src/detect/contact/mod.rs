@@ -9,12 +9,13 @@ use super::Hit;
 use super::identifiers::context::{Context, Topic, Topics};
 
 mod age;
+mod block;
 pub(super) mod date;
 mod email;
 pub(super) mod network;
 pub(super) mod phone;
 mod postcode;
-mod street;
+pub(super) mod street;
 mod web;
 
 pub(super) use postcode::postcode;

@@ -18,7 +18,19 @@ pub(crate) fn postcode(text: &str, start: usize, context: &Context) -> Option<Hi
     let hit = |end: usize, confidence| {
         stands_alone(bytes, start, end).then(|| Hit::new("postal_code", start..end, confidence))
     };
-    if let Some(end) = american(bytes, start).filter(|_| named || behind_state(bytes, start)) {
+    if let Some(end) = american(bytes, start)
+        && let Some(from) = forces(text, start)
+    {
+        return stands_alone(bytes, start, end).then(|| Hit::new("street_address", from..end, 0.8));
+    }
+    // Brazilian codes begin like American ones: `01310-100`.
+    let is_brazilian = || {
+        let joined = bytes.get(start + 5) == Some(&b'-') && digits(bytes, start + 6, 3);
+        joined && !bytes.get(start + 9).is_some_and(u8::is_ascii_alphanumeric)
+    };
+    if let Some(end) = american(bytes, start).filter(|_| named || behind_state(bytes, start))
+        && !is_brazilian()
+    {
         return hit(end, if named { 0.9 } else { 0.7 });
     }
     if let Some(end) = british(bytes, start).or_else(|| canadian(bytes, start)) {
@@ -52,6 +64,32 @@ fn behind_state(bytes: &[u8], start: usize) -> bool {
     };
     let state = &bytes[from + 1..from + 3];
     matches!(bytes[from], b' ' | b',' | b'\n') && STATES.chunks_exact(2).any(|known| known == state)
+}
+
+/// The beginning of an address of the US forces whose code begins at a place: `PSC 4457, Box 7534`, a
+/// ship or a unit, then `APO AP` (USPS, Publication 28, section 225).
+fn forces(text: &str, start: usize) -> Option<usize> {
+    const OFFICES: [&str; 3] = ["APO", "FPO", "DPO"];
+    const REGIONS: [&str; 3] = ["AA", "AE", "AP"];
+    const UNITS: [&str; 8] = ["PSC", "Unit", "CMR", "USS", "USNS", "USNV", "USCGC", "Box"];
+    let is_one =
+        |word: &str, known: &[&str]| known.iter().any(|known| known.eq_ignore_ascii_case(word));
+    let (before, region) = text[..start].trim_end().rsplit_once([' ', ','])?;
+    let before = before.trim_end_matches([' ', ',']);
+    let from = before.len().checked_sub(3)?;
+    let office = before.get(from..)?;
+    if !is_one(region, &REGIONS) || !is_one(office, &OFFICES) {
+        return None;
+    }
+    let line = before[..from].trim_end_matches([' ', ',', '\n', '>', '?']);
+    let within = line.floor_char_boundary(line.len().saturating_sub(48));
+    let units = line[within..].match_indices(|char: char| char.is_ascii_alphabetic());
+    let unit = units.map(|(at, _)| within + at).find(|at| {
+        let word = line[*at..].split(' ').next().unwrap_or_default();
+        let begins = !line[..*at].ends_with(|char: char| char.is_alphanumeric());
+        begins && is_one(word, &UNITS)
+    });
+    Some(unit.unwrap_or(from))
 }
 
 /// `SW1A 1AA`: one or two letters, one or two digits (or a digit and a letter), a gap, a digit and

@@ -1,15 +1,15 @@
-//! Street addresses: a number, the name of a street, and what follows of unit, town and post code.
+//! Street addresses: a number, the name of a street, and what stands around them of unit, town and
+//! post code.
 
 use std::ops::Range;
 
+use super::block::{head, is_link, tail};
 use super::digits_end;
 use crate::detect::Hit;
 use crate::detect::identifiers::context::{Context, Topic};
 
 /// Words of a street's name, at most.
 const NAME_WORDS_MAX: usize = 5;
-/// How far an address goes on behind its street.
-const TAIL_BYTES_MAX: usize = 96;
 
 /// The address around one of the words that announce it.
 pub(super) fn street(text: &str, index: usize, context: &Context) -> Option<Hit> {
@@ -46,8 +46,10 @@ pub(super) fn street(text: &str, index: usize, context: &Context) -> Option<Hit>
                 .flatten()
         })?;
     let (range, confidence) = found;
-    let end = tail(text, range.end);
-    Some(Hit::new("street_address", range.start..end, confidence))
+    let end = tail(text, &range);
+    let is_unit = mark.topics.has(Topic::Unit) && range.start == mark.start;
+    let start = head(text, range.start, is_unit);
+    Some(Hit::new("street_address", start..end, confidence))
 }
 
 /// `123 Main Street`, `5 Old Mill Rd.`: back over the name to the number.
@@ -152,29 +154,7 @@ fn word_then_name(text: &str, word: &Range<usize>) -> Option<(Range<usize>, f32)
             return Some((word.start..end, 0.75));
         }
         let capital = written.chars().next().is_some_and(char::is_uppercase);
-        let link = matches!(
-            written,
-            "de" | "du"
-                | "des"
-                | "la"
-                | "le"
-                | "les"
-                | "del"
-                | "della"
-                | "di"
-                | "da"
-                | "do"
-                | "dos"
-                | "delle"
-                | "los"
-                | "las"
-                | "el"
-                | "al"
-                | "d"
-                | "dei"
-                | "et"
-                | "y"
-        );
+        let link = is_link(written);
         if !capital && !link {
             break;
         }
@@ -203,7 +183,9 @@ fn unit(text: &str, word: &Range<usize>) -> Option<(Range<usize>, f32)> {
     let end = house_number_end(bytes, start)?;
     let box_ = text[word.clone()].to_ascii_lowercase().ends_with("box");
     let capital = bytes[word.start].is_ascii_uppercase();
-    let telling = box_ || capital || bytes[word.start..].starts_with(b"apt");
+    let before = text[..word.start].trim_end_matches(' ');
+    let begins = before.ends_with(['\n', ',', '>', '?', '|']);
+    let telling = box_ || capital || begins || bytes[word.start..].starts_with(b"apt");
     let is_unit = text[word.clone()].eq_ignore_ascii_case("unit")
         || text[word.clone()].eq_ignore_ascii_case("flat");
     (gap > 0 && telling && !is_unit).then_some((word.start..end, 0.6))
@@ -217,7 +199,7 @@ fn announced(text: &str, end: usize) -> Option<(Range<usize>, f32)> {
         .take_while(|char| matches!(char, ' ' | ':' | '\n' | '\t' | '>' | '"' | '='))
         .count();
     let mut start = end + gap;
-    for link in ["is ", "to ", "at ", "on ", "of "] {
+    for link in ["is ", "to ", "at ", "on ", "of ", "with "] {
         if text.get(start..).is_some_and(|rest| rest.starts_with(link)) {
             start += link.len();
         }
@@ -243,7 +225,83 @@ fn announced(text: &str, end: usize) -> Option<(Range<usize>, f32)> {
             .is_some_and(|rest| rest.starts_with(|char: char| char.is_ascii_digit()));
         long && (after.starts_with(',') || digit)
     };
-    (known && !is_hour(name)).then_some((start..next.end, 0.6))
+    if !known || is_hour(name) {
+        return None;
+    }
+    let end = name_end(text, next.end);
+    Some((start..end, 0.6))
+}
+
+/// Where the name of a street that began before goes on to: over capitals and links, to its number when
+/// it has one.
+fn name_end(text: &str, from: usize) -> usize {
+    let (mut at, mut end) = (from, from);
+    for _ in 0..NAME_WORDS_MAX {
+        // A full stop only behind one letter: `C. Manuel`, `C/ Manuel`.
+        let is_letter = text[..at]
+            .chars()
+            .rev()
+            .nth(1)
+            .is_none_or(|char| !char.is_alphanumeric());
+        let parted = |next: &Range<usize>| match text[at..next.start].trim() {
+            "" => true,
+            "." | "/" => is_letter,
+            _ => false,
+        };
+        let Some(next) = word_after(text, at).filter(parted) else {
+            break;
+        };
+        let written = &text[next.clone()];
+        if is_house_number(written) {
+            return next.end;
+        }
+        let is_name = written.starts_with(char::is_uppercase);
+        if !is_name && !is_link(written) {
+            break;
+        }
+        if is_name {
+            end = next.end;
+        }
+        at = next.end;
+    }
+    end
+}
+
+/// `to 07 Celso Emilio Ferreiro 23,`: a number, a name and another number behind a word for a place, and
+/// nothing more in that part of the text.
+pub(in crate::detect) fn between_numbers(
+    text: &str,
+    start: usize,
+    context: &Context,
+) -> Option<Hit> {
+    const PLACES: [&str; 9] = ["to", "at", "is", "in", "on", "are", "with", "and", "from"];
+    let bytes = text.as_bytes();
+    let mut number = house_number_end(bytes, start)?;
+    if bytes.get(number) == Some(&b' ') {
+        number = house_number_end(bytes, number + 1).unwrap_or(number);
+    }
+    let announced = text[..start].ends_with(": ")
+        || word_before(text, start)
+            .is_some_and(|word| PLACES.contains(&text[word].to_ascii_lowercase().as_str()));
+    if bytes.get(number) != Some(&b' ') || !announced {
+        return None;
+    }
+    let first = word_after(text, number)?;
+    let end = name_end(text, number);
+    let last = text[..end].rsplit(' ').next().unwrap_or_default();
+    let is_name = text[first.clone()].starts_with(char::is_uppercase) && first.len() > 1;
+    let is_numbered = end > first.end && is_house_number(last);
+    let is_year = last.len() == 4 && matches!(last.as_bytes()[..2], [b'1', b'9'] | [b'2', b'0']);
+    let is_whole = matches!(bytes.get(end), None | Some(b',' | b'\n'))
+        || text[end..].starts_with(" Apt")
+        || text[end..].starts_with(" Suite");
+    let marks = context.within(start..end);
+    let is_month = marks.iter().any(|mark| mark.topics.has(Topic::Month));
+    if !is_name || !is_numbered || is_year || !is_whole || is_month {
+        return None;
+    }
+    let end = tail(text, &(start..end));
+    Some(Hit::new("street_address", start..end, 0.55))
 }
 
 /// One to six digits, a letter, another number: `12`, `12a`, `12-14`, `12/3`.
@@ -266,7 +324,7 @@ fn house_number_end(bytes: &[u8], start: usize) -> Option<usize> {
     (!bytes.get(end).is_some_and(u8::is_ascii_alphanumeric)).then_some(end)
 }
 
-fn is_house_number(word: &str) -> bool {
+pub(super) fn is_house_number(word: &str) -> bool {
     let word = word.trim_end_matches(',');
     word.starts_with(|char: char| char.is_ascii_digit())
         && house_number_end(word.as_bytes(), 0) == Some(word.len())
@@ -311,7 +369,7 @@ fn word_after(text: &str, at: usize) -> Option<Range<usize>> {
     let gap = text[at..]
         .chars()
         .take(3)
-        .take_while(|char| matches!(char, ' ' | '.' | ',' | '\'' | '’'))
+        .take_while(|char| matches!(char, ' ' | '.' | ',' | '/' | '\'' | '’'))
         .map(char::len_utf8)
         .sum::<usize>();
     let start = at + gap;
@@ -321,81 +379,4 @@ fn word_after(text: &str, at: usize) -> Option<Range<usize>> {
         .last()
         .map(|(place, char)| start + place + char.len_utf8())?;
     (gap > 0).then_some(start..end)
-}
-
-/// The end of an address: unit, town, state and post code behind the street, parted by commas, spaces
-/// and line breaks.
-fn tail(text: &str, street_end: usize) -> usize {
-    let mut end = street_end;
-    let limit = street_end + TAIL_BYTES_MAX;
-    let mut at = street_end;
-    if text[at..].starts_with('.') {
-        at += 1;
-    }
-    let mut lines = 0;
-    loop {
-        let gap: usize = text[at..]
-            .chars()
-            .take(6)
-            .take_while(|char| matches!(char, ' ' | ',' | '\n' | '#' | '>'))
-            .map(char::len_utf8)
-            .sum();
-        let comma = text[at..at + gap].contains([',', '\n']);
-        lines += text[at..at + gap].matches('\n').count();
-        let start = at + gap;
-        let run = text[start..].char_indices().take(24);
-        let word_end = run
-            .take_while(|(_, char)| char.is_alphanumeric() || matches!(char, '-' | '\''))
-            .last()
-            .map_or(start, |(place, char)| start + place + char.len_utf8());
-        let word = &text[start..word_end];
-        let capital = word.chars().next().is_some_and(char::is_uppercase);
-        let number = word.starts_with(|char: char| char.is_ascii_digit()) && word.len() <= 10;
-        // Behind a town comes the state or the post code; a new sentence or field ends the address.
-        let field = text[word_end..].starts_with([':', '@', '=']);
-        let belongs = gap > 0
-            && !word.is_empty()
-            && lines <= 2
-            && word_end <= limit
-            && !field
-            && (number || capital && (comma || end > street_end || is_tail_word(word)));
-        if !belongs {
-            return end;
-        }
-        end = word_end;
-        at = word_end;
-        if number && word.len() >= 4 {
-            return end;
-        }
-        if is_tail_word(word) && text[at..].starts_with('.') {
-            at += 1;
-        }
-        if text[at..].starts_with('.') {
-            return end;
-        }
-    }
-}
-
-fn is_tail_word(word: &str) -> bool {
-    [
-        "apt",
-        "suite",
-        "ste",
-        "unit",
-        "floor",
-        "apartment",
-        "flat",
-        "po",
-        "box",
-        "north",
-        "south",
-        "east",
-        "west",
-        "ne",
-        "nw",
-        "se",
-        "sw",
-    ]
-    .iter()
-    .any(|known| known.eq_ignore_ascii_case(word))
 }

@@ -184,6 +184,11 @@ fn dates_and_dates_of_birth() {
         }
     }
     check("date_of_birth", "birthday: May 20", "May 20");
+    check(
+        "date",
+        "Date: 1978-04-13 12:20:39\nName",
+        "1978-04-13 12:20:39",
+    );
     for text in [
         "1985-13-20",
         "32.05.1985",
@@ -301,5 +306,71 @@ fn web_addresses_that_tell_whose_they_are() {
         "https://github.com/owner/repository/issues/12",
     ] {
         check_none("url", text);
+    }
+}
+
+#[test]
+fn addresses_over_several_lines() {
+    for (text, address) in [
+        (
+            "Jane Roe\n\n95 55 Halsey Road\n Suite 881\n HAYBOROUGH\n\n Paraguay 81365",
+            "95 55 Halsey Road\n Suite 881\n HAYBOROUGH\n\n Paraguay 81365",
+        ),
+        (
+            ">Acme\n>31 Vesturgata 66\n>Suite 574\n>Reykjavík\n>Tuvalu 12345\n",
+            "31 Vesturgata 66\n>Suite 574\n>Reykjavík\n>Tuvalu 12345",
+        ),
+        (
+            "jane roe\n\n16 salontie 6\n apt. 523\n urjala\n maldives 30038",
+            "16 salontie 6\n apt. 523\n urjala\n maldives 30038",
+        ),
+        (
+            "send it to 66 Dalmatinova 112 Apt. 846, Drijette, Qatar 52904",
+            "66 Dalmatinova 112 Apt. 846, Drijette, Qatar 52904",
+        ),
+        (
+            "change my address to 92 Eusebio Dávila 57\nPYRGA\n, LA\n 56139 please",
+            "92 Eusebio Dávila 57\nPYRGA\n, LA\n 56139",
+        ),
+        (
+            "a taxi to 07 Celso Emilio Ferreiro 23, Selwyn Heights",
+            "07 Celso Emilio Ferreiro 23, Selwyn Heights",
+        ),
+        (
+            "What is your address? it is PSC 4457, Box 7534\nAPO AP 95145",
+            "PSC 4457, Box 7534\nAPO AP 95145",
+        ),
+        (
+            "It arrived at USNS Frias\nFPO AA 88037 last night",
+            "USNS Frias\nFPO AA 88037",
+        ),
+    ] {
+        check("street_address", text, address);
+    }
+}
+
+#[test]
+fn what_stands_around_an_address_is_no_part_of_it() {
+    for (text, address) in [
+        ("Suite 12 is free. Call 555-0100.", "Suite 12"),
+        (
+            "We live at 12 Main Street. Thank you for asking",
+            "12 Main Street",
+        ),
+        (
+            "12 Main Street\nPhone: 555 0100\nName: Jane",
+            "12 Main Street",
+        ),
+        ("Mrs. Karen Smith Suite 680 at the hospital", "Suite 680"),
+    ] {
+        check("street_address", text, address);
+    }
+    for text in [
+        "I was there on 12 March 25, and again later",
+        "It went from 10 Percent to 20 Percent.",
+        "We scored 3 Goals In 2, they said",
+        "the years from 2 World 1945, as",
+    ] {
+        check_none("street_address", text);
     }
 }

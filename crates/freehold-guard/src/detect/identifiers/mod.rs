@@ -178,6 +178,7 @@ impl<'a> Scanner<'a> {
             .or_else(|| labelled::labelled(self.text, start, &self.context))
             .or_else(|| called::called(self.text, start, number, &self.context))
             .or_else(|| contact::postcode(self.text, start, &self.context))
+            .or_else(|| contact::street::between_numbers(self.text, start, &self.context))
             .or_else(|| {
                 number.and_then(|_| contact::phone::phone(self.text, start, around, &self.context))
             })

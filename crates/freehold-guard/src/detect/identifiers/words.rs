@@ -287,7 +287,7 @@ pub(super) const WORDS: &[(Topic, &str)] = &[
         Topic::Address,
         "address|addresses|address is|lives at|live at|living at|lived at|live in|lives in|reside at|resides at|residing at|located at|location|office is at|deliver to|delivered to|sent to|ship to|shipped to|shipping address|\
          my place|meet me at|meet at|come to|moved to|move to|stay at|staying at|home at|drops you off at|drop me off at|corner of|adresse|anschrift|wohnhaft|wohnt|wohne|adresa|dirección|direccion|indirizzo|residente|\
-         morada|endereço|adres|adress|osoite|cím|διεύθυνση|адрес|住所|주소|地址|domicilio|domicile|vivo en|vive en|habite|abita|woon|woont|resides in|our office",
+         morada|endereço|adres|adress|osoite|cím|διεύθυνση|адрес|住所|주소|地址|domicilio|domicile|vivo en|vive en|habite|abita|woon|woont|resides in|our office|arrived at|meet you at|taxi to|ride to|is at|are at|drop off at|pick up at|picked up at|pick me up at|bill to|billing address|residence|new address|send it to|mail it to|office at",
     ),
     (
         Topic::StreetAfterName,

@@ -6,6 +6,7 @@
 //! knows about all of them. The model is `models/names.bin`; `models/README.md` says from what it was
 //! trained, how well it does and what it does not cover.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use super::Hit;
@@ -33,6 +34,12 @@ const OUTSIDE_BIAS: f32 = -1.0;
 /// What a name is called in findings, by class.
 pub const CLASSES: [&str; 3] = ["person", "location", "organisation"];
 
+/// What a form of address before a name is called in findings: it tells gender, rank or degree.
+const TITLE: &str = "person_title";
+
+/// What is reported.
+pub(super) const ENTITIES: &[&str] = &[CLASSES[0], CLASSES[1], CLASSES[2], TITLE];
+
 /// Everything the detector needs; made once.
 struct Detector {
     model: Option<Model<'static>>,
@@ -53,10 +60,91 @@ pub(crate) fn detect(text: &str, found: &mut dyn FnMut(Hit)) {
         OUTSIDE_BIAS,
         text,
         &mut |class, range, confidence| {
+            if class == 0
+                && let Some(title) = title_before(text, range.start)
+            {
+                found(Hit::new(TITLE, title, confidence));
+            }
             found(Hit::new(CLASSES[class], range, confidence));
         },
     );
 }
+
+/// The form of address that stands right before a name: `Mr. `, `Frau Dr. `.
+fn title_before(text: &str, name: usize) -> Option<Range<usize>> {
+    let mut start = name;
+    let mut end = name;
+    // At most two, as in `Frau Dr.`.
+    for _ in 0..2 {
+        let line = text[..start].trim_end_matches(' ');
+        let bare = line.strip_suffix('.').unwrap_or(line);
+        let letters = bare.bytes().rev().take(TITLE_BYTES_MAX);
+        let length = letters
+            .take_while(|byte| byte.is_ascii_alphabetic() || *byte >= 0x80)
+            .count();
+        let from = bare.len() - length;
+        let known = bare.get(from..).is_some_and(|word| {
+            HONORIFICS
+                .iter()
+                .any(|title| title.eq_ignore_ascii_case(word))
+        });
+        if line.len() == start || !known {
+            break;
+        }
+        if end == name {
+            end = line.len();
+        }
+        start = from;
+    }
+    (start < name).then_some(start..end)
+}
+
+/// Longest form of address that is looked for.
+const TITLE_BYTES_MAX: usize = 12;
+
+/// Forms of address that stand before names.
+const HONORIFICS: &[&str] = &[
+    "mr",
+    "mrs",
+    "ms",
+    "miss",
+    "mister",
+    "dr",
+    "doctor",
+    "prof",
+    "professor",
+    "sir",
+    "madam",
+    "herr",
+    "frau",
+    "mme",
+    "mlle",
+    "monsieur",
+    "madame",
+    "sr",
+    "sra",
+    "srta",
+    "señor",
+    "señora",
+    "don",
+    "doña",
+    "signor",
+    "signora",
+    "dott",
+    "dottor",
+    "dhr",
+    "mevrouw",
+    "pan",
+    "pani",
+    "shri",
+    "smt",
+    "bapak",
+    "ibu",
+    "hr",
+    "fr",
+    "bay",
+    "bayan",
+];
 
 /// Finds names with a given model: class, byte range and confidence of each.
 pub fn detect_with(
@@ -64,7 +152,7 @@ pub fn detect_with(
     gate: &Gate,
     bias: f32,
     text: &str,
-    found: &mut impl FnMut(usize, std::ops::Range<usize>, f32),
+    found: &mut impl FnMut(usize, Range<usize>, f32),
 ) {
     let mut words = Vec::with_capacity(text.len().min(PIECE_BYTES) / 5 + 1);
     let mut scratch = Scratch::default();

@@ -33,7 +33,7 @@ fn names_in_english() {
     );
     check(
         "Please call Mr. Rodriguez about the contract.",
-        &[("person", "Rodriguez")],
+        &[("person_title", "Mr."), ("person", "Rodriguez")],
     );
     check(
         "hi, my name is john smith and i live in berlin",
@@ -87,6 +87,41 @@ fn names_in_other_languages() {
     );
     check("Меня зовут Иван Петров.", &[("person", "Иван Петров")]);
     check("Benim adım Mehmet Yılmaz.", &[("person", "Mehmet Yılmaz")]);
+}
+
+#[test]
+fn forms_of_address() {
+    for (text, title) in [
+        ("Ask Dr. Amelia Thornton about it.", Some("Dr.")),
+        ("Frau Dr. Müller kommt später.", Some("Frau Dr.")),
+        ("The letter is for Señora Camila Fernández.", Some("Señora")),
+        ("Hello Amelia Thornton, how are you?", None),
+        ("The dr sent Amelia Thornton home.", None),
+    ] {
+        let titles: Vec<_> = found(text)
+            .into_iter()
+            .filter(|(entity, _)| entity == "person_title")
+            .map(|(_, part)| part)
+            .collect();
+        assert_eq!(titles, title.into_iter().collect::<Vec<_>>(), "{text}");
+    }
+}
+
+#[test]
+fn values_in_code_and_data_are_read() {
+    for text in [
+        r#"{"name":"Amelia Thornton","role":"owner"}"#,
+        r#"{\"name\":\"Amelia Thornton\",\"role\":\"owner\"}"#,
+        r#"<contact name="Amelia Thornton" role="owner"/>"#,
+        r#"1,"Amelia Thornton","Boston""#,
+    ] {
+        let persons: Vec<_> = found(text)
+            .into_iter()
+            .filter(|(entity, _)| entity == "person")
+            .map(|(_, part)| part)
+            .collect();
+        assert_eq!(persons, ["Amelia Thornton"], "{text}");
+    }
 }
 
 #[test]

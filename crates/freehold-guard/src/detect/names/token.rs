@@ -311,8 +311,19 @@ fn gap(between: &[u8], after_initial: bool) -> Gap {
         b"" => return Gap::Glued,
         _ => {}
     }
-    let mut sign = Gap::Space;
     let spaced = between.iter().any(u8::is_ascii_whitespace);
+    // `"name":"Anna"`, `name="Anna"`, `\"name\":\"Anna\"`: values in code and data.
+    if !spaced && matches!(between, [.., b'"' | b'\'']) {
+        let is_value = between.iter().any(|byte| matches!(byte, b':' | b'='));
+        let is_opened = is_value || between.len() > 1 && !between.contains(&b'@');
+        if is_opened {
+            return if is_value { Gap::Colon } else { Gap::Open };
+        }
+    }
+    if !spaced && matches!(between, [b'"' | b'\'' | b'\\', ..]) && between.len() > 1 {
+        return Gap::Close;
+    }
+    let mut sign = Gap::Space;
     for byte in between.iter().take(16) {
         sign = match byte {
             b'\n' | b'\r' => return Gap::Line,
