@@ -57,9 +57,12 @@ async fn run(cli: Cli) -> miette::Result<bool> {
             .settings(&Overrides::default())?
             .ledger)
     };
-    let told = |error: anyhow::Error| match error.downcast::<std::io::Error>() {
-        Ok(error) => miette::Report::from_err(error),
-        Err(error) => miette::miette!("{error:#}"),
+    // Only a closed pipe is told apart later; everything else keeps what it was about.
+    let told = |error: anyhow::Error| match error.downcast_ref::<std::io::Error>() {
+        Some(cause) if cause.kind() == std::io::ErrorKind::BrokenPipe => {
+            miette::Report::from_err(std::io::Error::from(cause.kind()))
+        }
+        _ => miette::miette!("{error:#}"),
     };
     let done = match cli.command {
         Command::Serve(args) => commands::serve::run(args, config).await,

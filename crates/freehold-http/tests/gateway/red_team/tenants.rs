@@ -65,7 +65,7 @@ fn placeholder(text: &str) -> String {
 
 /// The upstream repeats a placeholder of another tenant's, or of nobody's: it stays what it is.
 #[tokio::test]
-async fn no_tenant_gets_anothers_value_for_its_placeholder() {
+async fn no_tenant_gets_the_value_behind_a_foreign_placeholder() {
     for surface in Surface::BOTH {
         for stream in [false, true] {
             let mut siege = Siege::with_policy(masking("pseudonym")).await;

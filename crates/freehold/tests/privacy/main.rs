@@ -1,0 +1,9 @@
+//! What an officer runs: guard, policy and audit, with the real program.
+
+#![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
+
+mod audit;
+mod guard;
+mod policy;
+mod program;
+mod refusals;
