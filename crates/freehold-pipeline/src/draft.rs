@@ -6,8 +6,8 @@ use std::time::Duration;
 use freehold_types::audit::AuditName;
 use freehold_types::outcome::{ErrorSummary, Timing};
 use freehold_types::{
-    AttemptRecord, Decision, DeploymentId, Dialect, Error, ErrorKind, FlowName, KeyName, NanoUsd,
-    Outcome, OutcomeStatus, RequestId, RouteName, Sensitivity, Usage, UsageBasis,
+    AttemptRecord, Decision, Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName,
+    KeyName, NanoUsd, Outcome, OutcomeStatus, RequestId, RouteName, Sensitivity, Usage, UsageBasis,
 };
 
 use crate::audit::Proof;
@@ -125,6 +125,42 @@ impl Draft {
             attempts,
         };
         (outcome, proof)
+    }
+}
+
+impl Draft {
+    /// What the audit trail is told of a count of tokens: no money and no time, only who was sent the
+    /// request, and how it ended.
+    pub(crate) fn counted(
+        self,
+        asked: Option<&Deployment>,
+        error: Option<&Error>,
+    ) -> (Outcome, Proof) {
+        let attempts: Vec<_> = asked
+            .map(|deployment| AttemptRecord {
+                deployment: deployment.id.clone(),
+                backend: deployment.backend.clone(),
+                reported_model: None,
+                perimeter: deployment.site.perimeter,
+                region: deployment.site.region.clone(),
+                started_us: 0,
+                duration_us: 0,
+                first_token_us: None,
+                error: error.map(ErrorSummary::from),
+                usage: Usage::default(),
+                cost: None,
+            })
+            .into_iter()
+            .collect();
+        let ending = Ending {
+            status: error.map_or(OutcomeStatus::Completed, |error| {
+                status_of(error, attempts.len())
+            }),
+            http_status: 0,
+            error,
+            total: Duration::ZERO,
+        };
+        self.finish(&ending, attempts)
     }
 }
 

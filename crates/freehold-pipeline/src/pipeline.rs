@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use freehold_cost::PriceBook;
-use freehold_guard::Scan;
+use freehold_guard::{Finding, Scan};
 use freehold_policy::{Claim, Facts, Labels, Permit};
 use freehold_ports::{Account, Call, Chunk, Clock, Ledger};
 use freehold_route::{Plan, Query, Resolved, plan};
 use freehold_types::audit::AuditName;
 use freehold_types::{
     Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName, KeyName, NanoUsd, Outcome, Part,
-    Request, RequestId,
+    Request, RequestId, Sensitivity,
 };
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
@@ -223,7 +223,8 @@ impl Pipeline {
     ) -> Result<Answer, Failure> {
         let (client, answer) = oneshot::channel();
         let way = Arc::clone(self).drive(admission, status_of, Client::Waiting(client));
-        self.under_way.spawn(way);
+        // It is large, and a task is moved several times before it runs.
+        self.under_way.spawn(Box::pin(way));
         answer.await.unwrap_or_else(|_| {
             let error = Error::new(ErrorKind::Internal, "the request was lost in the gateway");
             Err(Failure {
@@ -391,6 +392,11 @@ impl Pipeline {
         let seen = snapshot.guard.scan(request);
         draft.findings = seen.counts();
         draft.proof.tenant = account.tenant.as_deref().map(AuditName::new);
+        // Names of models become names of deployments, which stand in records and metrics.
+        if seen.findings.iter().any(is_data_for_a_model) {
+            let message = "the guard takes this for data, not for a model's name";
+            return Err(Error::invalid("model", message).with_code("model_is_data"));
+        }
         let labels = Labels {
             default: snapshot.default_sensitivity,
             route: route.settings.sensitivity,
@@ -430,28 +436,58 @@ impl Pipeline {
     }
 
     /// The exact number of prompt tokens where the chosen backend can count, else an estimate. The
-    /// same policy holds as for an answer.
+    /// same policy holds as for an answer, and the audit trail is told the same; the ledger is not, as
+    /// nothing is billed.
     ///
     /// # Errors
     /// As for an answer.
-    pub async fn count_tokens(&self, admission: Admission) -> Result<u64, Error> {
+    pub async fn count_tokens(self: &Arc<Self>, admission: Admission) -> Result<u64, Error> {
+        // A client that leaves does not end it: what was sent must be told.
+        let counting = self.under_way.spawn(Arc::clone(self).count(admission));
+        counting.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    async fn count(self: Arc<Self>, admission: Admission) -> Result<u64, Error> {
         let snapshot = self.snapshot.load_full();
-        let request = &admission.request;
-        let account = &admission.account;
-        let said = (admission.claim, admission.conversation.as_deref());
         let mut draft = Draft::new(
             admission.id,
             admission.started_unix_ms,
-            request.dialect,
-            &request.model,
-            account.key.clone(),
+            admission.request.dialect,
+            &admission.request.model,
+            admission.account.key.clone(),
         );
+        let flow = admission.flow.clone();
+        draft.flow = flow.or_else(|| admission.account.flow.clone());
+        let mut asked = None;
+        let counting = self.count_at(&snapshot, &admission, &mut draft, &mut asked);
+        let counted = AssertUnwindSafe(counting).catch_unwind().await;
+        let counted = counted.unwrap_or_else(|_| Err(panicked()));
+        if let Some(audit) = &self.audit {
+            let error = counted.as_ref().err();
+            let (mut outcome, proof) = draft.counted(asked.as_deref(), error);
+            withhold(&mut outcome, &snapshot.guard);
+            audit.keep(&outcome, proof);
+        }
+        counted
+    }
+
+    /// Counts, and says in `asked` who was sent the request.
+    async fn count_at(
+        &self,
+        snapshot: &Snapshot,
+        admission: &Admission,
+        draft: &mut Draft,
+        asked: &mut Option<Arc<Deployment>>,
+    ) -> Result<u64, Error> {
+        let request = &admission.request;
+        let account = &admission.account;
+        let said = (admission.claim, admission.conversation.as_deref());
         let Decided {
             permit,
             disguises,
             attempts,
             persistence,
-        } = self.decide(&snapshot, account, said, request, &mut draft)?;
+        } = self.decide(snapshot, account, said, request, draft)?;
         if let Some(deployment) = attempts.first() {
             let request = Arc::new(request.clone());
             let outgoing = disguises.outgoing(&snapshot.guard, &permit, &request, deployment)?;
@@ -464,6 +500,7 @@ impl Pipeline {
             )?;
             call.traceparent.clone_from(&admission.traceparent);
             let backend = snapshot.backend(&deployment.backend)?;
+            *asked = Some(Arc::clone(deployment));
             if let Some(tokens) = backend.count_tokens(call).await? {
                 return Ok(tokens);
             }
@@ -504,6 +541,11 @@ impl Pipeline {
         }
         self.meters.count(&outcome, &self.snapshot.load());
     }
+}
+
+/// Whether a finding says that `model` holds what may not leave.
+fn is_data_for_a_model(finding: &Finding) -> bool {
+    finding.path == "model" && finding.sensitivity > Sensitivity::Internal
 }
 
 /// Whose conversation it is. Without a name, a conversation is known by how it begins: that stays

@@ -229,6 +229,9 @@ async fn counting_tokens_sends_the_masked_request() {
         let (seen, out) = siege.attack(&canary, attack).await;
         assert_eq!((seen.status, out), (200, 1), "{seen:?}");
         assert!(seen.json()["input_tokens"].as_u64().unwrap() > 0);
+        let decision = siege.decisions().pop().unwrap();
+        assert_eq!(decision.attempts.len(), 1);
+        assert_eq!(decision.attempts[0].backend.as_str(), "claude");
     }
     siege.lift().await;
     let mut siege = Siege::start().await;

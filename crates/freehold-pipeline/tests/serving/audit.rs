@@ -6,7 +6,7 @@ use std::time::Duration;
 use freehold_pipeline::AuditTrail;
 use freehold_policy::Claim;
 use freehold_store::audit::MemoryAudit;
-use freehold_types::audit::{AuditDecision, AuditEvent};
+use freehold_types::audit::{AuditDecision, AuditEvent, AuditName};
 use freehold_types::{Error, ErrorKind, FlowName, Message, OutcomeStatus, Role, Sensitivity};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::json;
@@ -29,6 +29,7 @@ impl Audited {
             "outside_up_to": "confidential",
             "rules": [
                 {"name": "cards-inside", "when": {"findings": "payment_card"}, "require": {"perimeter": "inside"}},
+                {"name": "no-payroll", "when": {"flow": "payroll"}, "block": "not here"},
                 {"name": "mask-mail", "when": {"findings": "email_address"}, "mask": ["email_address"]},
             ],
         }));
@@ -173,6 +174,86 @@ async fn an_upstreams_code_is_not_kept() {
     assert_eq!(decision.refusal.unwrap().as_str(), "invalid_request");
     let outcome = serde_json::to_string(&audited.bench.ledger.outcomes()).unwrap();
     assert!(!outcome.contains("1881"), "{outcome}");
+}
+
+/// A count of tokens sends the request, too.
+#[tokio::test(start_paused = true)]
+async fn counts_are_told_and_obey_the_same_rules() {
+    let audited = Audited::new(true);
+    let admission = audited.admission(&format!("charge {CARD}"), false);
+    let id = admission.id;
+    let counted = audited.bench.pipeline.count_tokens(admission).await;
+    assert!(counted.unwrap() > 0);
+    let decision = audited.decisions().remove(0);
+    assert_eq!(decision.request, id);
+    assert_eq!(decision.status, OutcomeStatus::Completed);
+    assert_eq!(decision.sensitivity, Sensitivity::Confidential);
+    let rules: Vec<_> = decision.rules.iter().map(AuditName::as_str).collect();
+    assert_eq!(rules, ["cards-inside"]);
+    assert_eq!(decision.attempts.len(), 1);
+    assert_eq!(decision.attempts[0].deployment.as_str(), "one/m");
+    assert!(decision.refusal.is_none());
+
+    // The workload counts, whether the caller names it or the key.
+    for by_key in [false, true] {
+        let mut admission = audited.admission("hello", false);
+        let flow = Some(FlowName::new("payroll"));
+        if by_key {
+            Arc::make_mut(&mut admission.account).flow = flow;
+        } else {
+            admission.flow = flow;
+        }
+        let counted = audited.bench.pipeline.count_tokens(admission).await;
+        let code = counted.unwrap_err().code;
+        assert_eq!(code.as_deref(), Some("policy_blocked"));
+        let decision = audited.decisions().pop().unwrap();
+        assert_eq!(decision.status, OutcomeStatus::Refused);
+        assert_eq!(decision.refusal.unwrap().as_str(), "policy_blocked");
+        assert!(decision.attempts.is_empty());
+    }
+    assert_eq!(audited.decisions().len(), 3);
+    assert_eq!(audited.bench.one.sent().len(), 1);
+    assert!(audited.bench.ledger.outcomes().is_empty());
+}
+
+/// A client that leaves while tokens are counted does not keep that from being told.
+#[tokio::test(start_paused = true)]
+async fn a_count_that_nobody_waits_for_is_told() {
+    let audited = Audited::new(true);
+    let admission = audited.admission(&format!("charge {CARD}"), false);
+    let pipeline = Arc::clone(&audited.bench.pipeline);
+    let waiting = tokio::spawn(async move { pipeline.count_tokens(admission).await });
+    // The count has begun, and whoever waits for it is gone.
+    tokio::task::yield_now().await;
+    waiting.abort();
+    audited.bench.pipeline.drain();
+    audited.bench.pipeline.idle().await;
+    assert_eq!(audited.decisions().len(), 1);
+}
+
+/// Names of models become names of deployments, in records and metrics.
+#[tokio::test(start_paused = true)]
+async fn a_models_name_that_is_data_is_refused() {
+    for stream in [false, true] {
+        let audited = Audited::new(true);
+        let mut admission = audited.admission("hello", stream);
+        admission.request.model = format!("open-{}", CARD.replace(' ', ""));
+        let failure = audited.bench.pipeline.serve(admission, |_| 400).await;
+        let error = failure.unwrap_err().error;
+        assert_eq!(error.kind, ErrorKind::InvalidRequest);
+        assert_eq!(error.code.as_deref(), Some("model_is_data"));
+        assert!(audited.bench.one.sent().is_empty());
+        audited.decision().await;
+        let outcome = serde_json::to_string(&audited.bench.ledger.outcomes()).unwrap();
+        assert!(!outcome.contains("1881"), "{outcome}");
+        // The same route serves honest names.
+        let mut admission = audited.admission("hello", false);
+        admission.request.model = "open-llama".to_owned();
+        let served = audited.bench.pipeline.serve(admission, |_| 400).await;
+        served.unwrap();
+        let route = &audited.bench.ledger.outcomes()[1].route;
+        assert_eq!(route.as_str(), "open-llama");
+    }
 }
 
 #[tokio::test(start_paused = true)]

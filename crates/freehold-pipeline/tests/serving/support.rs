@@ -279,6 +279,12 @@ fn snapshot(
             ..settings
         },
     };
+    // Whatever is named after `open-` is served inside.
+    let open = RouteSpec {
+        name: "open-*".to_owned(),
+        targets: vec!["one/m".to_owned()],
+        settings: RouteSettings::default(),
+    };
     let deployments = vec![
         deployment(one, PriceBasis::Hourly { per_hour }),
         deployment(two, per_token),
@@ -288,7 +294,7 @@ fn snapshot(
         policy,
         default_sensitivity: Sensitivity::Internal,
         guard,
-        routes: RouteTable::new(deployments, vec![], vec![route], default).unwrap(),
+        routes: RouteTable::new(deployments, vec![], vec![route, open], default).unwrap(),
         backends: HashMap::from([
             (one.id.clone(), Arc::clone(one) as Arc<dyn Backend>),
             (two.id.clone(), Arc::clone(two) as Arc<dyn Backend>),
