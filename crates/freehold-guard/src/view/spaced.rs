@@ -123,6 +123,9 @@ impl Reader<'_> {
     /// Whatever begins with the letters and digits here; returns where to go on.
     fn token(&mut self, start: usize) -> usize {
         let first = self.group(start);
+        if self.is_plain_word(first) {
+            return first.end;
+        }
         if self.bytes[start..first.end].iter().any(u8::is_ascii_digit) {
             self.digit = first.end;
         }
@@ -140,6 +143,18 @@ impl Reader<'_> {
             self.iban(first)
         };
         joined.or_else(|| self.line_end(first)).unwrap_or(first.end)
+    }
+
+    /// A word of small letters before one more word, in a text without digits or `@` so far in it: most
+    /// words are, and nothing begins with them.
+    fn is_plain_word(&self, group: Group) -> bool {
+        group.len() > 2
+            && self.digit <= self.word
+            && self.at_sign <= self.word
+            && matches!(self.bytes[group.end..], [b' ', next, ..] if next.is_ascii_alphabetic())
+            && self.bytes[group.start..group.end]
+                .iter()
+                .fold(true, |small, byte| small & byte.is_ascii_lowercase())
     }
 
     /// `4O12` and `4l11`: letters that stand for digits among digits.

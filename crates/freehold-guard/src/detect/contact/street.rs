@@ -280,10 +280,15 @@ pub(in crate::detect) fn between_numbers(
     if bytes.get(number) == Some(&b' ') {
         number = house_number_end(bytes, number + 1).unwrap_or(number);
     }
+    // Most numbers are followed by something else.
+    let begins_name = |byte: &u8| byte.is_ascii_uppercase() || *byte >= 0x80;
+    if bytes.get(number) != Some(&b' ') || !bytes.get(number + 1).is_some_and(begins_name) {
+        return None;
+    }
     let announced = text[..start].ends_with(": ")
         || word_before(text, start)
             .is_some_and(|word| PLACES.contains(&text[word].to_ascii_lowercase().as_str()));
-    if bytes.get(number) != Some(&b' ') || !announced {
+    if !announced {
         return None;
     }
     let first = word_after(text, number)?;

@@ -57,17 +57,21 @@ pub(super) fn called(
     context: &Context,
 ) -> Option<Hit> {
     let mark = context.before(start)?;
-    let name = text.get(mark.start..mark.end)?;
-    let is_ambiguous = AMBIGUOUS.iter().any(|word| word.eq_ignore_ascii_case(name));
-    if is_ambiguous || !announces(text, mark, start) {
+    if !mark.topics.meets(RULES.topics) && !mark.topics.meets(ACCOUNTS) {
         return None;
     }
     let bytes = text.as_bytes();
     let (entity, end) = account(bytes, start, mark.topics)
         .or_else(|| digits(number?, mark.topics))
         .or_else(|| code(bytes, start, mark.topics))?;
-    stands_alone(bytes, start, end).then(|| Hit::new(entity, start..end, CALLED))
+    let name = text.get(mark.start..mark.end)?;
+    let is_ambiguous = AMBIGUOUS.iter().any(|word| word.eq_ignore_ascii_case(name));
+    let is_called = !is_ambiguous && announces(text, mark, start);
+    (is_called && stands_alone(bytes, start, end)).then(|| Hit::new(entity, start..end, CALLED))
 }
+
+/// Names of what [`account`] looks for.
+const ACCOUNTS: Topics = Topics::of(&[Topic::Card, Topic::Iban, Topic::Vat]);
 
 /// Cards, IBANs and VAT numbers.
 fn account(bytes: &[u8], start: usize, topics: Topics) -> Option<(&'static str, usize)> {

@@ -119,6 +119,10 @@ impl Topics {
         self.0 & (1 << topic as u8) != 0
     }
 
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     pub(crate) const fn meets(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }
@@ -231,15 +235,28 @@ fn head(bytes: [u8; 3]) -> usize {
         .fold(0, |head, byte| head << 5 | usize::from(class(*byte)))
 }
 
-const fn class(byte: u8) -> u8 {
-    match byte {
-        b'a'..=b'z' => byte - b'a' + 1,
-        b'A'..=b'Z' => byte - b'A' + 1,
-        b'0'..=b'9' => 27,
-        // Scripts beyond ASCII: a little of each byte.
-        0x80.. => 28 + (byte & 3),
-        _ => 0,
+/// The class of every byte.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "below 256")]
+        let letter = byte as u8;
+        classes[byte] = match letter {
+            b'a'..=b'z' => letter - b'a' + 1,
+            b'A'..=b'Z' => letter - b'A' + 1,
+            b'0'..=b'9' => 27,
+            // Scripts beyond ASCII: a little of each byte.
+            0x80.. => 28 + (letter & 3),
+            _ => 0,
+        };
+        byte += 1;
     }
+    classes
+};
+
+const fn class(byte: u8) -> u8 {
+    CLASSES[byte as usize]
 }
 
 /// How far before a number its word may stand, in bytes.

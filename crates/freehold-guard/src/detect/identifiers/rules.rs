@@ -181,6 +181,8 @@ pub(super) struct Rules {
     pub(super) codes: [Vec<Shaped>; CODE_MAX + 1],
     /// Bit `n` when there are codes of `n` characters.
     pub(super) code_lengths: u32,
+    /// The names of all of them.
+    pub(super) topics: Topics,
 }
 
 /// The rules of all regions.
@@ -189,12 +191,15 @@ pub(super) static RULES: LazyLock<Rules> = LazyLock::new(|| {
         numbers: Default::default(),
         codes: Default::default(),
         code_lengths: 0,
+        topics: Topics::NONE,
     };
     for region in super::REGIONS {
         for rule in region.numbers {
+            rules.topics = rules.topics.and(rule.topics);
             rules.numbers[rule.length].push(rule);
         }
         for rule in region.codes {
+            rules.topics = rules.topics.and(rule.topics);
             let mask = |wanted: u8| {
                 let places = rule.shape.bytes().enumerate();
                 places
