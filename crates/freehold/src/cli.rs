@@ -213,8 +213,12 @@ pub(crate) enum Dimension {
     Key,
     /// Workload
     Flow,
+    /// The model's name without its backend: the same model rented and owned is one
+    Model,
     /// Inside or outside
     Perimeter,
+    /// The label that policy acted on
+    Sensitivity,
     /// How requests ended
     Status,
     /// Day (UTC)
@@ -229,6 +233,8 @@ pub(crate) enum Dimension {
 Examples:
   freehold usage                              everything, by deployment
   freehold usage --since 7d --by day,key      a week by day and key
+  freehold usage --flow support --by model    one workload, by model
+  freehold usage --by day,flow --csv          for a spreadsheet
   freehold usage --since 2026-11-01 --json")]
 pub(crate) struct UsageArgs {
     /// From when: `24h`, `7d`, a date, or an RFC 3339 time
@@ -240,9 +246,51 @@ pub(crate) struct UsageArgs {
     /// Group by
     #[arg(long, value_enum, value_delimiter = ',', default_value = "deployment")]
     pub(crate) by: Vec<Dimension>,
+    /// What counts.
+    #[command(flatten)]
+    pub(crate) only: OnlyArgs,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print CSV
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
+}
+
+/// Which requests count: all that are named must hold.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Only requests")]
+pub(crate) struct OnlyArgs {
+    /// of this workload
+    #[arg(long, value_name = "NAME")]
+    pub(crate) flow: Option<String>,
+    /// of this API key
+    #[arg(long, value_name = "NAME")]
+    pub(crate) key: Option<String>,
+    /// that named this in `model`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) route: Option<String>,
+    /// that this deployment served (`backend/model`)
+    #[arg(long, value_name = "ID")]
+    pub(crate) deployment: Option<String>,
+    /// that this backend served
+    #[arg(long, value_name = "NAME")]
+    pub(crate) backend: Option<String>,
+    /// that were served there
+    #[arg(long, value_enum)]
+    pub(crate) perimeter: Option<Side>,
+    /// with this label
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) sensitivity: Option<freehold_types::Sensitivity>,
+}
+
+/// On whose machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Side {
+    /// Your own
+    Inside,
+    /// Somebody else's
+    Outside,
 }
 
 /// List the workloads, with their volume, cost and speed.

@@ -7,10 +7,11 @@ use comfy_table::{CellAlignment, Table, presets};
 use freehold_store::{
     Edges, Filters, GroupBy, Reader, StoreSettings, Totals, UsageQuery, UsageReport,
 };
+use freehold_types::{BackendId, DeploymentId, FlowName, KeyName, Perimeter, RouteName};
 use time::OffsetDateTime;
 
 use super::time_range;
-use crate::cli::{Dimension, UsageArgs};
+use crate::cli::{Dimension, OnlyArgs, Side, UsageArgs};
 
 pub(crate) async fn run(args: UsageArgs, settings: &StoreSettings) -> anyhow::Result<()> {
     let query = query(&args, OffsetDateTime::now_utc())?;
@@ -21,10 +22,15 @@ pub(crate) async fn run(args: UsageArgs, settings: &StoreSettings) -> anyhow::Re
     let mut out = std::io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
+    } else if args.csv {
+        write_csv(&report, &query.group_by, &mut out)?;
     } else if report.totals.requests > 0 {
         writeln!(out, "{}", table_of(&report, &query.group_by).trim_fmt())?;
-    } else if args.since.is_some() || args.until.is_some() {
-        writeln!(out, "Nothing was recorded in that time.")?;
+    } else if query.since_unix_ms.is_some()
+        || query.until_unix_ms.is_some()
+        || query.filters != Filters::default()
+    {
+        writeln!(out, "Nothing of that kind was recorded in that time.")?;
     } else {
         writeln!(
             out,
@@ -49,13 +55,31 @@ fn query(args: &UsageArgs, now: OffsetDateTime) -> anyhow::Result<UsageQuery> {
         since_unix_ms,
         until_unix_ms,
         group_by,
-        filters: Filters::default(),
+        filters: filters(&args.only),
         edges: Edges::Exact,
     })
 }
 
+fn filters(only: &OnlyArgs) -> Filters {
+    Filters {
+        flow: only.flow.as_deref().map(FlowName::from),
+        key: only.key.as_deref().map(KeyName::from),
+        route: only.route.as_deref().map(RouteName::from),
+        deployment: only.deployment.as_deref().map(DeploymentId::from),
+        backend: only.backend.as_deref().map(BackendId::from),
+        perimeter: only.perimeter.map(|side| match side {
+            Side::Inside => Perimeter::Inside,
+            Side::Outside => Perimeter::Outside,
+        }),
+        sensitivity: only.sensitivity,
+        status: None,
+    }
+}
+
 fn group(by: Dimension) -> GroupBy {
     match by {
+        Dimension::Model => GroupBy::Model,
+        Dimension::Sensitivity => GroupBy::Sensitivity,
         Dimension::Deployment => GroupBy::Deployment,
         Dimension::Backend => GroupBy::Backend,
         Dimension::Route => GroupBy::Route,
@@ -105,6 +129,79 @@ fn table_of(report: &UsageReport, group_by: &[GroupBy]) -> Table {
     }
     align_right(&mut table, group_by.len()..group_by.len() + 13);
     table
+}
+
+/// One line a row, without the total. Costs are in US dollars with nine decimals, what is known of
+/// them: an unknown cost is no number.
+fn write_csv(
+    report: &UsageReport,
+    group_by: &[GroupBy],
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let mut csv = csv::Writer::from_writer(out);
+    let names = group_by.iter().map(|by| by.as_str());
+    csv.write_record(names.chain([
+        "requests",
+        "completed",
+        "cancelled",
+        "failed",
+        "refused",
+        "attempts",
+        "input_tokens",
+        "cached_input_tokens",
+        "cache_write_tokens",
+        "output_tokens",
+        "reasoning_tokens",
+        "cost_usd",
+        "unknown_cost_requests",
+        "estimated_requests",
+        "latency_p50_ms",
+        "latency_p95_ms",
+    ]))?;
+    for row in &report.rows {
+        let groups = row.group.iter();
+        let groups =
+            groups.map(|(_, value)| value.as_deref().map_or_else(String::new, unformulaic));
+        let totals = &row.totals;
+        let counts = [
+            totals.requests,
+            totals.completed,
+            totals.cancelled,
+            totals.failed,
+            totals.refused,
+            totals.attempts,
+            totals.input_tokens,
+            totals.cached_input_tokens,
+            totals.cache_write_tokens,
+            totals.output_tokens,
+            totals.reasoning_tokens,
+        ];
+        let latency = |ms: Option<f64>| ms.map_or_else(String::new, |ms| format!("{ms:.1}"));
+        let rest = [
+            match cost(totals).as_str() {
+                // What is known of it; nothing where nothing is.
+                "unknown" => String::new(),
+                _ => totals.cost_nano_usd.to_string(),
+            },
+            totals.unknown_cost_requests.to_string(),
+            totals.estimated_requests.to_string(),
+            latency(totals.latency_p50_ms),
+            latency(totals.latency_p95_ms),
+        ];
+        let counts = counts.iter().map(u64::to_string);
+        csv.write_record(groups.chain(counts).chain(rest))?;
+    }
+    csv.flush()?;
+    Ok(())
+}
+
+/// Names are clients' words: a spreadsheet must not take one for a formula (OWASP, CSV injection).
+fn unformulaic(name: &str) -> String {
+    if name.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        format!("'{name}")
+    } else {
+        name.to_owned()
+    }
 }
 
 fn cells(totals: &Totals) -> [String; 13] {
@@ -222,12 +319,53 @@ mod tests {
     }
 
     #[test]
+    fn csv_holds_every_row_and_no_formula() {
+        let row = |name: Option<&str>, cost| UsageRow {
+            group: vec![(GroupBy::Flow, name.map(str::to_owned))],
+            totals: totals(cost, 0),
+        };
+        let report = UsageReport {
+            since_unix_ms: None,
+            until_unix_ms: None,
+            rows: vec![
+                row(Some("=HYPERLINK(1)"), 1_500_000_000),
+                row(Some("a,\"b\""), 1),
+                UsageRow {
+                    totals: totals(0, 2),
+                    ..row(None, 0)
+                },
+            ],
+            totals: totals(1_500_000_001, 0),
+        };
+        let mut out = Vec::new();
+        write_csv(&report, &[GroupBy::Flow], &mut out).unwrap();
+        let mut lines = csv::Reader::from_reader(&out[..]);
+        let header = lines.headers().unwrap().clone();
+        assert_eq!((&header[0], &header[12]), ("flow", "cost_usd"));
+        let rows: Vec<_> = lines.records().map(Result::unwrap).collect();
+        let told: Vec<_> = rows
+            .iter()
+            .map(|row| (&row[0], &row[1], &row[12], &row[15]))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("'=HYPERLINK(1)", "3", "1.500000000", "12.4"),
+                ("a,\"b\"", "3", "0.000000001", "12.4"),
+                ("", "3", "", "12.4"),
+            ]
+        );
+    }
+
+    #[test]
     fn a_range_must_have_a_length_and_groups_count_once() {
         let args = |since: &str, until: &str| UsageArgs {
             since: Some(since.to_owned()),
             until: Some(until.to_owned()),
             by: vec![Dimension::Day, Dimension::Key, Dimension::Day],
+            only: OnlyArgs::default(),
             json: false,
+            csv: false,
         };
         let now = OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
         assert!(query(&args("1h", "2h"), now).is_err());
