@@ -457,7 +457,9 @@ impl Pipeline {
             admission.account.key.clone(),
         );
         let flow = admission.flow.clone();
-        draft.flow = flow.or_else(|| admission.account.flow.clone());
+        draft.flow = flow
+            .or_else(|| admission.account.flow.clone())
+            .or_else(|| self.flows.discover(&admission.request));
         let mut asked = None;
         let counting = self.count_at(&snapshot, &admission, &mut draft, &mut asked);
         let counted = AssertUnwindSafe(counting).catch_unwind().await;
