@@ -162,7 +162,12 @@ fn vendor_token(token: &Token, bytes: &[u8], start: usize, behind: usize) -> Opt
     let end = run_end(bytes, behind, token.alphabet, max + 1);
     let body = &bytes[behind..end];
     let ends_word = bytes.get(end).is_none_or(|byte| !Alphabet::Word.has(*byte));
-    if body.len() < min || body.len() > max || !ends_word || !looks_random(body) {
+    let is_key = match token.alphabet {
+        // Of these, one in 28 holds no digit; and capitals of just this length are no word.
+        Alphabet::Base32 => distinct(body) >= 5,
+        _ => looks_random(body),
+    };
+    if body.len() < min || body.len() > max || !ends_word || !is_key {
         return None;
     }
     hit(token.entity, start, end, 0.98)
@@ -175,11 +180,15 @@ fn looks_random(body: &[u8]) -> bool {
         .iter()
         .filter(|byte| byte.is_ascii_alphabetic())
         .count();
+    // A random token of 16 capitals and digits has ten distinct ones nearly always.
+    digits >= 1 && letters >= 1 && distinct(body) >= 8.min(body.len() / 2)
+}
+
+/// How many different characters there are.
+fn distinct(body: &[u8]) -> usize {
     let mut seen = [false; 256];
     body.iter().for_each(|byte| seen[usize::from(*byte)] = true);
-    let distinct = seen.iter().filter(|seen| **seen).count();
-    // A random token of 16 capitals and digits has ten distinct ones nearly always.
-    digits >= 1 && letters >= 1 && distinct >= 8.min(body.len() / 2)
+    seen.iter().filter(|seen| **seen).count()
 }
 
 /// A PEM block from `BEGIN` to `END`; to the end of the text when it was cut.

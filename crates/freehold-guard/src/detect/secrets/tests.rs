@@ -72,6 +72,16 @@ fn vendors_tokens() {
 }
 
 #[test]
+fn access_keys_without_digits_or_with_few_letters() {
+    for key in ["AKIATGPWWPWNGNIJJSDW", "AKIACOCRFRRRO4CQY4QC"] {
+        check(&format!("use {key} here"), &[("aws_access_key", key)]);
+        check_clean(&format!("use {key}X here"));
+    }
+    check_clean("AKIAXXXXXXXXXXXXXXXX");
+    check_clean("AKIA0000000000000000");
+}
+
+#[test]
 fn private_keys_whole_and_cut() {
     let body = body(200, ALNUM);
     for kind in ["", "RSA ", "EC ", "OPENSSH ", "ENCRYPTED "] {
