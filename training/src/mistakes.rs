@@ -48,9 +48,11 @@ pub(crate) fn show(path: &Path, shown: &Shown) -> Result<()> {
         ("flagged", report.flagged),
     ] {
         println!(
-            "{what:<10} {:>6.2} % of {}",
+            "{what:<10} {:>6.2} % of {} ({:.1}-{:.1})",
             percent(share.share),
-            share.total
+            share.total,
+            share.low * 100.0,
+            share.high * 100.0
         );
     }
     for row in &report.classes {

@@ -231,6 +231,14 @@ impl Gate {
             return follows
                 && previous.is_some_and(|token| is_capital(token.shape) || token.length <= 3);
         }
+        // `eric g. samoylova`: an initial in small letters.
+        if in_run && token.length == 1 && token.gap == Gap::Space {
+            return tokens.get(at + 1).is_some_and(|next| {
+                matches!(next.gap, Gap::Space | Gap::Abbreviation)
+                    && next.length > 2
+                    && next.grades.word() == 0
+            });
+        }
         if token.grades.word() >= 2 || token.length < 2 {
             return false;
         }

@@ -45,6 +45,10 @@ fn names_in_english() {
     );
     check("JOHN SMITH", &[("person", "JOHN SMITH")]);
     check(
+        "please call eric g. samuelson tomorrow",
+        &[("person", "eric g. samuelson")],
+    );
+    check(
         "Wei Zhang met Oluwaseun Adeyemi in Lagos.",
         &[
             ("person", "Wei Zhang"),

@@ -229,8 +229,9 @@ pub fn tokens(text: &str, from: usize, to: usize, lexicon: &Lexicon, into: &mut 
         let token = word(text, at, to, gap, lexicon);
         at = token.end as usize;
         gap_from = at;
-        after_initial =
-            token.shape == Shape::Initial || (token.length < 4 && token.shape == Shape::Title);
+        after_initial = token.shape == Shape::Initial
+            || token.length < 4 && token.shape == Shape::Title
+            || token.length == 1 && token.shape == Shape::Lower;
         into.push(token);
     }
 }
