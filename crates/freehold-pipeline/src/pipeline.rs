@@ -414,7 +414,7 @@ impl Pipeline {
             key: Some(account.key.as_str()),
             flow: draft.flow.as_ref().map(FlowName::as_str),
             route: Some(&request.model),
-            region: None,
+            region: account.region.as_deref(),
             labels: Some(&metadata),
             previous: conversation.and_then(|name| self.labels.of(account, name)),
         };

@@ -66,6 +66,7 @@ mod tests {
         Account {
             key: KeyName::new("app"),
             tenant: Some(tenant.to_owned()),
+            region: None,
             sensitivity: None,
             constraint: Constraint::default(),
             routes: vec![],

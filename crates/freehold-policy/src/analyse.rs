@@ -99,7 +99,7 @@ impl<'a> Analysis<'a> {
                 Fact::Key => self.surroundings.keys,
                 Fact::Flow => self.surroundings.flows,
                 Fact::Route => self.surroundings.routes,
-                Fact::Region => None,
+                Fact::Region => self.surroundings.regions,
             };
             if let Some(known) = known {
                 self.fact(index, fact.as_str(), names, known);

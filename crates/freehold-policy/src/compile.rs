@@ -41,6 +41,8 @@ pub struct Surroundings<'a> {
     pub tenants: Option<&'a BTreeSet<String>>,
     /// Every key's name.
     pub keys: Option<&'a BTreeSet<String>>,
+    /// Every region that requests come from.
+    pub regions: Option<&'a BTreeSet<String>>,
     /// Every route's name.
     pub routes: Option<&'a BTreeSet<String>>,
     /// Every flow's name.

@@ -10,6 +10,8 @@ pub struct Account {
     pub key: KeyName,
     /// Whose key it is, where the operator says so.
     pub tenant: Option<String>,
+    /// The region that its requests come from, where the operator says so.
+    pub region: Option<String>,
     /// The least sensitive label of its requests.
     pub sensitivity: Option<Sensitivity>,
     /// What it demands of backends.

@@ -123,6 +123,7 @@ fn drain(criterion: &mut Criterion) {
 fn authenticate(criterion: &mut Criterion) {
     let keys = (0..1_000).map(|i| KeySettings {
         tenant: None,
+        region: None,
         name: format!("key-{i}").into(),
         secret: format!("fh-0123456789abcdef0123456789abcdef-{i}").into(),
         sensitivity: None,

@@ -24,6 +24,8 @@ pub struct KeySettings {
     pub secret: SecretString,
     /// Whose key it is.
     pub tenant: Option<String>,
+    /// The region that its requests come from.
+    pub region: Option<String>,
     /// The least sensitive label of its requests.
     pub sensitivity: Option<Sensitivity>,
     /// Routes it may name, with `*` wildcards; empty means all.
@@ -84,6 +86,7 @@ impl StaticAccounts {
             let account = Arc::new(Account {
                 key: key.name,
                 tenant: key.tenant,
+                region: key.region,
                 sensitivity: key.sensitivity,
                 constraint: key.constraint,
                 routes: key.routes,
@@ -138,6 +141,7 @@ fn anonymous() -> Arc<Account> {
     Arc::new(Account {
         key: KeyName::from(ANONYMOUS),
         tenant: None,
+        region: None,
         sensitivity: None,
         constraint: Constraint::default(),
         routes: Vec::new(),

@@ -152,6 +152,7 @@ fn key(name: &str, tenant: Option<&str>, secret: &str, routes: &[&str]) -> KeySe
     KeySettings {
         name: KeyName::new(name),
         tenant: tenant.map(str::to_owned),
+        region: None,
         secret: SecretString::from(secret),
         sensitivity: None,
         routes: routes.iter().map(|route| (*route).to_owned()).collect(),

@@ -368,6 +368,7 @@ impl Bench {
             account: Arc::new(Account {
                 key: KeyName::new("app"),
                 tenant: None,
+                region: None,
                 sensitivity: None,
                 constraint: Constraint::default(),
                 routes: vec![],

@@ -364,3 +364,30 @@ fn nobody_lowers_what_another_raised() {
     assert_eq!(permit.sensitivity(), Sensitivity::Confidential);
     assert_eq!(permit.reasons()[0], "confidential by the key");
 }
+
+#[test]
+fn what_is_removed_from_answers_is_what_matching_rules_name() {
+    let removing = policy(
+        "
+        rules:
+        - {name: always, redact_answers: [financial, api_*]}
+        - {name: acme, when: {tenant: acme}, redact_answers: email_address}
+        - {name: other, when: {tenant: umbrella}, redact_answers: person}
+        ",
+    );
+    let permit = decide(&removing, &[]).unwrap();
+    let named: Vec<_> = permit.redacted_in_answers().collect();
+    assert_eq!(named, ["financial", "api_*", "email_address"]);
+    let unwanted = permit.unwanted_in_answers().unwrap();
+    for (entity, removed) in [
+        ("iban", true),
+        ("api_key", true),
+        ("email_address", true),
+        ("person", false),
+        ("diagnosis", false),
+    ] {
+        assert_eq!(unwanted(&entity.into()), removed, "{entity}");
+    }
+    let silent = decide(&policy("rules: []"), &[]).unwrap();
+    assert!(silent.unwanted_in_answers().is_none());
+}

@@ -127,6 +127,7 @@ pub(crate) fn compile(yaml: &str) -> Result<(Policy, Vec<Warning>), Vec<PolicyEr
     let (deployments, entities) = (deployments(), entities());
     let (keys, tenants) = (names(&["ci", "prod"]), names(&["acme", "umbrella"]));
     let routes = names(&["auto", "cheap"]);
+    let regions = names(&["eu-central-1", "us-east-1"]);
     let surroundings = Surroundings {
         sealed: false,
         deployments: Some(&deployments),
@@ -134,6 +135,7 @@ pub(crate) fn compile(yaml: &str) -> Result<(Policy, Vec<Warning>), Vec<PolicyEr
         tenants: Some(&tenants),
         keys: Some(&keys),
         routes: Some(&routes),
+        regions: Some(&regions),
         flows: None,
     };
     Policy::compile(&settings(yaml), &surroundings)

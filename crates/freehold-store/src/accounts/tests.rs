@@ -3,6 +3,7 @@ use super::*;
 fn key(name: &str, secret: &str) -> KeySettings {
     KeySettings {
         tenant: None,
+        region: None,
         name: name.into(),
         secret: secret.to_owned().into(),
         sensitivity: None,
@@ -18,6 +19,7 @@ fn a_key_is_known_in_the_clear_and_by_its_hash() {
     let accounts = StaticAccounts::new([
         KeySettings {
             tenant: None,
+            region: None,
             sensitivity: Some(Sensitivity::Confidential),
             flow: Some("support".into()),
             routes: vec!["auto".to_owned()],

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use freehold_store::KeySettings;
 use freehold_types::Deployment;
@@ -79,7 +80,24 @@ fn meaning(settings: &Settings, file: Option<&Path>) -> Value {
         "keys": settings.keys.iter().map(key).collect::<Vec<_>>(),
         "ledger": settings.ledger.database,
         "hints": settings.hints,
+        "warnings": warnings(settings),
     })
+}
+
+/// What in the policy is probably not meant. Demands are compared with the deployments, unless some
+/// are known only to a running backend.
+fn warnings(settings: &Settings) -> Vec<String> {
+    let hosted = settings.hosted.iter();
+    let all_known = hosted
+        .clone()
+        .all(|entry| !entry.deployments.is_empty() && !entry.discover);
+    let hosted = hosted.flat_map(|entry| &entry.deployments);
+    let embedded = settings.embedded.iter().map(|entry| &entry.deployment);
+    let deployments: Vec<_> = hosted.chain(embedded).cloned().map(Arc::new).collect();
+    let known = all_known.then_some(&deployments[..]);
+    let compiled = settings.policy_source.compile(known);
+    let odd = compiled.map(|(_, odd)| odd).unwrap_or_default();
+    odd.iter().map(ToString::to_string).collect()
 }
 
 fn models(deployments: &[Deployment]) -> Vec<&str> {
@@ -190,6 +208,9 @@ fn text(meaning: &Value) -> String {
             }
         },
     );
+    for warning in strings(&meaning["warnings"]) {
+        line("warning", format!("policy: {warning}"));
+    }
     for hint in strings(&meaning["hints"]) {
         line("hint", hint);
     }

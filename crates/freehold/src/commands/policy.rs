@@ -77,11 +77,9 @@ fn explain(
         .map(|name| floor_of_key(settings, name))
         .unwrap_or_default();
     let of_route = floor_of_route(settings, &args.route);
-    let tenant_of_key = settings
-        .keys
-        .iter()
-        .find(|settings| Some(settings.name.as_str()) == key)
-        .and_then(|settings| settings.tenant.as_deref());
+    let mut keys = settings.keys.iter();
+    let known = keys.find(|settings| Some(settings.name.as_str()) == key);
+    let tenant_of_key = known.and_then(|settings| settings.tenant.as_deref());
     let labels = Labels {
         default: settings.default_sensitivity,
         route: of_route.sensitivity,
@@ -94,7 +92,7 @@ fn explain(
         key,
         flow: args.flow.as_deref(),
         route: Some(&args.route),
-        region: None,
+        region: known.and_then(|settings| settings.region.as_deref()),
         labels: Some(&metadata),
         previous: None,
     };

@@ -16,6 +16,7 @@ pub(crate) struct PolicySource {
     /// What the guard can report.
     entities: BTreeMap<String, Sensitivity>,
     keys: BTreeSet<String>,
+    regions: BTreeSet<String>,
     tenants: BTreeSet<String>,
 }
 
@@ -26,6 +27,11 @@ impl PolicySource {
             sealed,
             entities: guard.entities(),
             keys: raw.keys.iter().map(|key| key.name.clone()).collect(),
+            regions: raw
+                .keys
+                .iter()
+                .filter_map(|key| key.region.clone())
+                .collect(),
             tenants: raw
                 .keys
                 .iter()
@@ -49,6 +55,7 @@ impl PolicySource {
             entities: Some(&self.entities),
             tenants: Some(&self.tenants),
             keys: Some(&self.keys),
+            regions: Some(&self.regions),
             routes: None,
             flows: None,
         };

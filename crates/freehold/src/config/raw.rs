@@ -183,6 +183,8 @@ pub(crate) struct Key {
     pub(crate) require: Require,
     /// The workload of its requests, unless a request names one.
     pub(crate) flow: Option<String>,
+    /// The region that its requests come from, e.g. `eu`: rules can ask for it.
+    pub(crate) region: Option<String>,
     /// Whose key it is: rules can ask for it, and what is masked for one tenant is never put back
     /// for another.
     pub(crate) tenant: Option<String>,

@@ -233,6 +233,7 @@ fn keys(raw: &[raw::Key]) -> Result<Vec<KeySettings>, Complaint> {
             constraint: constraint(&key.require),
             flow: key.flow.as_deref().map(Into::into),
             tenant: key.tenant.clone(),
+            region: key.region.clone(),
         });
     }
     // The store finds doubles; its complaint names the keys.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
 
 mod audit;
+mod check;
 mod guard;
 mod policy;
 mod program;
