@@ -50,4 +50,5 @@ pub use settings::{Limits, Settings, SettingsError};
 pub mod training {
     pub use crate::detect::injection;
     pub use crate::detect::names::*;
+    pub use crate::detect::secrets_only;
 }
