@@ -307,3 +307,33 @@ proptest! {
         prop_assert_eq!(paths(&scan, "payment_card").len(), 2);
     }
 }
+
+/// Keys of which one piece holds no digit, or nothing but capitals.
+#[test]
+fn keys_cut_by_a_blank_or_a_line_end_at_every_offset() {
+    for (entity, key) in [
+        ("github_token", "ghp_rBZEyxmUqLw8sTz0aNk4vHc1dJfGxPy9eW2q"),
+        ("github_token", "ghp_Gxt7b36mVqLwsTzNkHcdJfGxPyeWqrYuIoPa"),
+        ("aws_access_key", "AKIAAWXHUPULY3MGD6RL"),
+    ] {
+        for between in ["\n", " "] {
+            for cut in 1..key.len() {
+                let (left, right) = key.split_at(cut);
+                let text = format!("it is {left}{between}{right} and that is it");
+                let scan = guard().scan_text(&text);
+                let found = scan.hits.iter().any(|hit| hit.entity.as_str() == entity);
+                assert!(found, "{text}: {:?}", scan.hits);
+            }
+        }
+        for cut in 1..key.len() {
+            let pieces = pieces(key, &[cut]);
+            for (what, request, _) in carriers(&pieces) {
+                let found = paths(&guard().scan(&request), entity);
+                println!(
+                    "{entity} over {what} {cut} {} {pieces:?}",
+                    !found.is_empty()
+                );
+            }
+        }
+    }
+}

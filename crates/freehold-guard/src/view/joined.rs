@@ -136,9 +136,12 @@ fn may_be_cut(left: &str, right: &str) -> bool {
     left.is_coded && right.is_coded || left.has_at || right.has_at || is_key
 }
 
+/// Capitals in a row, at most: an access key has twenty letters and digits.
+const CAPITALS_MAX: usize = 20;
+
 /// What stands at an edge.
 struct Token {
-    /// Digits or signs that stand in codes, or a few capitals.
+    /// Digits or signs that stand in codes, or capitals alone.
     is_coded: bool,
     /// Long, with letters and digits: a piece of a key, whose other piece may be letters only.
     is_mixed: bool,
@@ -166,7 +169,7 @@ impl Token {
             digits += usize::from(byte.is_ascii_digit());
         }
         token.is_mixed = length >= 8 && letters > 0 && digits > 0;
-        token.is_coded |= capitals == length && (1..=6).contains(&length);
+        token.is_coded |= capitals == length && (1..=CAPITALS_MAX).contains(&length);
         token
     }
 }

@@ -11,6 +11,7 @@ mod fold;
 pub(crate) mod joined;
 mod map;
 mod normal;
+mod pairs;
 mod spaced;
 
 use std::ops::Range;
@@ -172,7 +173,38 @@ impl Look<'_> {
             let own = Origin::View(&squeezed, origin);
             self.detect(&squeezed.text, &own, Detectors::Firm);
         }
+        self.pairs(text, origin);
         self.blobs(text, origin, depth);
+    }
+
+    /// Keys cut in two. What a word shows by itself is known already; its neighbour has no part in it.
+    fn pairs(&mut self, text: &str, origin: &Origin<'_>) {
+        let Some(pairs) = pairs::pairs(text) else {
+            return;
+        };
+        if !self.spend(pairs.text.len()) {
+            return;
+        }
+        let mut cut = Vec::new();
+        self.guard
+            .detect(&pairs.text, Detectors::Firm, &mut |hit| cut.push(hit));
+        if cut.is_empty() || !self.spend(text.len()) {
+            return;
+        }
+        let mut known = Vec::new();
+        self.guard
+            .detect(text, Detectors::Firm, &mut |hit| known.push(hit));
+        for hit in cut {
+            let range = pairs.source(&hit.range);
+            let overlaps = |other: &Hit| {
+                other.entity == hit.entity
+                    && other.range.start < range.end
+                    && range.start < other.range.end
+            };
+            if !known.iter().any(overlaps) {
+                (self.found)(placed(Hit { range, ..hit }, origin));
+            }
+        }
     }
 
     fn blobs(&mut self, text: &str, origin: &Origin<'_>, depth: usize) {

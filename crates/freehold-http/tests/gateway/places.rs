@@ -281,15 +281,9 @@ fn messages(model: &str, stream: bool, text: &str) -> Vec<Place> {
 }
 
 /// Whether the guard puts pieces of a value together that were cut in this way. What is left of a key
-/// behind a blank, or on the other side of a colon, looks like any other letters, and so does half an
-/// access key.
+/// on the other side of a colon looks like any other letters.
 pub(crate) fn is_joined(kind: Kind, way: &str) -> bool {
-    match kind {
-        Kind::Card => true,
-        Kind::Iban => way != "key and value",
-        Kind::Token => !matches!(way, "lines" | "words" | "key and value"),
-        Kind::AccessKey => false,
-    }
+    matches!(kind, Kind::Card) || way != "key and value"
 }
 
 /// A request that holds pieces of a text, put together in each way.
