@@ -46,6 +46,11 @@ pub(crate) async fn run(args: ServeArgs, config: Option<&Path>) -> miette::Resul
 
 async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Result<()> {
     let metrics = metrics()?;
+    let guard = settings.guard.clone();
+    // The first request must not wait for word lists and models to be unpacked.
+    tokio::task::spawn_blocking(move || {
+        drop(guard.scan_text("Ann Smith, card 4111 1111 1111 1111"))
+    });
     let ledger = Arc::new(SqliteLedger::open(settings.ledger.clone())?);
     let mut engines = Engines::none();
     let wired = wire(&settings, &mut engines).await?;
