@@ -12,6 +12,8 @@ use crate::disguise::{DISGUISES, ENCODINGS};
 
 /// So many letters and digits of a canary in a row, and it has leaked.
 const WINDOW: usize = 9;
+/// The same of digits alone.
+const DIGITS_WINDOW: usize = 12;
 /// Decodings within each other that are undone: one more than an attack nests, and one for the JSON.
 const DEPTH: usize = 5;
 /// Shorter runs of an alphabet are words.
@@ -151,7 +153,7 @@ impl Watch {
     pub(crate) fn add(&mut self, value: &str) {
         let mut letters = squeezed(value);
         for _ in 0..2 {
-            for piece in letters.windows(WINDOW) {
+            for piece in pieces(&letters) {
                 self.pieces.insert(piece.to_vec(), value.to_owned());
             }
             letters.reverse();
@@ -162,12 +164,21 @@ impl Watch {
     pub(crate) fn finds(&self, bytes: &[u8]) -> Option<&str> {
         let text = String::from_utf8_lossy(bytes).into_owned();
         views(text).iter().find_map(|view| {
-            squeezed(view)
-                .windows(WINDOW)
-                .find_map(|piece| self.pieces.get(piece))
-                .map(String::as_str)
+            let letters = squeezed(view);
+            let found = pieces(&letters).find_map(|piece| self.pieces.get(piece));
+            found.map(String::as_str)
         })
     }
+}
+
+/// What is looked for in a text: short pieces, and longer ones where they are digits alone, of which
+/// ids, ports and times have some by chance.
+fn pieces(letters: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let is_number = |piece: &&[u8]| piece.iter().all(u8::is_ascii_digit);
+    let mixed = letters
+        .windows(WINDOW)
+        .filter(move |piece| !is_number(piece));
+    mixed.chain(letters.windows(DIGITS_WINDOW).filter(is_number))
 }
 
 /// Its letters and digits alone, in small ASCII, whatever script they are written in.

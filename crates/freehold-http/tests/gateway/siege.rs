@@ -48,6 +48,8 @@ fn logs() -> &'static Logs {
         tracing_subscriber::fmt()
             .with_max_level(LevelFilter::TRACE)
             .with_ansi(false)
+            // Microseconds are digits like those of a canary.
+            .without_time()
             .with_writer(logs.clone())
             .init();
         logs
