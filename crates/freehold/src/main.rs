@@ -80,8 +80,14 @@ async fn run(cli: Cli) -> miette::Result<bool> {
             return commands::policy::run(args, &settings).map_err(told);
         }
         Command::Audit(args) => {
-            let settings = Source::read(config)?.settings(&Overrides::default())?;
-            return commands::audit::run(args, &settings.audit.settings).map_err(told);
+            let settings = match &args.dir {
+                Some(dir) => commands::audit::settings_of(dir),
+                None => {
+                    let settings = Source::read(config)?.settings(&Overrides::default())?;
+                    settings.audit.settings
+                }
+            };
+            return commands::audit::run(args, &settings).map_err(told);
         }
         Command::Config(args) => commands::config_command::run(args, config),
         Command::Doctor(args) => commands::doctor::run(args, config).await.map_err(told),

@@ -139,6 +139,9 @@ pub(crate) struct PolicyExplainArgs {
 /// The audit trail.
 #[derive(Debug, Args)]
 pub(crate) struct AuditArgs {
+    /// The trail's directory; then no configuration is read [default: the configuration's]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: AuditCommand,

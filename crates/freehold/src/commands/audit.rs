@@ -18,6 +18,16 @@ use super::time_range;
 use super::usage::table;
 use crate::cli::{AuditArgs, AuditCommand, AuditShowArgs};
 
+/// The settings of a trail that lies in this directory, as an auditor needs them: no configuration
+/// need be there, or be right.
+pub(crate) fn settings_of(dir: &Path) -> AuditSettings {
+    let data_dir = dir.parent().unwrap_or_else(|| Path::new(""));
+    AuditSettings {
+        dir: dir.to_owned(),
+        ..AuditSettings::new(data_dir)
+    }
+}
+
 /// Runs one of the audit's commands on the trail of the configuration. False when something was
 /// changed.
 pub(crate) fn run(args: AuditArgs, settings: &AuditSettings) -> anyhow::Result<bool> {

@@ -100,6 +100,23 @@ impl Trail {
     }
 }
 
+/// An auditor need not have the configuration, nor wait until it is mended.
+#[test]
+fn a_trail_is_verified_without_a_configuration() {
+    let trail = Trail::new();
+    trail.machine.configure("policy: [");
+    assert_eq!(trail.anchored().code, Some(1));
+    let dir = trail.machine.home().join("audit");
+    let dir = dir.to_str().unwrap();
+    let told = trail.verify(&["--dir", dir]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(told.out.contains("4 decisions"), "{told:?}");
+    let told = trail.machine.done(&["audit", "--dir", dir, "public-key"]);
+    assert!(told.out.contains("BEGIN PUBLIC KEY"), "{told:?}");
+    let nowhere = trail.verify(&["--dir", "/nonexistent"]);
+    assert_ne!(nowhere.code, Some(0), "{nowhere:?}");
+}
+
 #[test]
 fn a_trail_is_shown_and_verified() {
     let trail = Trail::new();
