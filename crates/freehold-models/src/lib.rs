@@ -9,20 +9,7 @@
 //! It never loads or runs a model, never prints, never sends a token to a host other than
 //! the one it belongs to, and never installs bytes that differ from their pin.
 //!
-//! ```no_run
-//! # async fn example() -> Result<(), freehold_models::ModelError> {
-//! use std::sync::Arc;
-//! use freehold_models::{DEFAULT_MODEL, NoProgress, PullOptions, Store};
-//!
-//! let store = Store::from_environment()?;
-//! let reference = DEFAULT_MODEL.parse()?;
-//! let licence = store.describe(&reference)?.licence;
-//! let pulled = store.pull(&reference, PullOptions::default(), Arc::new(NoProgress)).await?;
-//! let verified = store.open_verified(&pulled.model.name, Arc::new(NoProgress)).await?;
-//! # let _ = (licence, verified.path);
-//! # Ok(())
-//! # }
-//! ```
+//! `examples/models.rs` shows it in use.
 
 mod blocking;
 mod catalogue;
