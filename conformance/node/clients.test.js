@@ -79,6 +79,7 @@ for (const model of [real[0], ...fakes]) {
       messages: [{ role: "user", content: "What is the weather in Paris?" }],
       tools: [{ type: "function", function: { name: "get_weather", parameters } }],
       tool_choice: "required",
+      parallel_tool_calls: false,
       max_tokens: 256,
     });
     const call = answer.choices[0].message.tool_calls[0];
@@ -93,7 +94,7 @@ for (const model of [real[0], ...fakes]) {
         model,
         messages: [{ role: "user", content: "What is the weather in Paris?" }],
         tools: [{ name: "get_weather", input_schema: parameters }],
-        tool_choice: { type: "any" },
+        tool_choice: { type: "any", disable_parallel_tool_use: true },
         max_tokens: 256,
       })
       .finalMessage();

@@ -84,7 +84,7 @@ def test_streamed_tool_call(gateway, fake, tool_model):
         max_tokens=256,
         messages=[{"role": "user", "content": "What is the weather in Paris?"}],
         tools=[WEATHER],
-        tool_choice={"type": "any"},
+        tool_choice={"type": "any", "disable_parallel_tool_use": True},
     ) as stream:
         final = stream.get_final_message()
     call = next(block for block in final.content if block.type == "tool_use")

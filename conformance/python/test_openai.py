@@ -104,6 +104,8 @@ def test_streamed_tool_call(gateway, fake, tool_model):
         messages=[{"role": "user", "content": "What is the weather in Paris?"}],
         tools=[WEATHER],
         tool_choice="required",
+        # A small model that may call several times can go on to the limit.
+        parallel_tool_calls=False,
         max_tokens=256,
         stream=True,
     )
