@@ -98,9 +98,19 @@ impl Guard {
 
     /// What is in one text: a model's answer, a document. Never fails, as [`Guard::scan`].
     pub fn scan_text(&self, text: &str) -> TextScan {
+        self.scan_as(text, Looking::text())
+    }
+
+    /// What is in the name of a model: only what is verified by a checksum or a telling shape, for
+    /// people are called Claude, too. [`Guard::scan`] looks at `model` in the same way.
+    pub fn scan_name(&self, name: &str) -> TextScan {
+        self.scan_as(name, Looking::name())
+    }
+
+    fn scan_as(&self, text: &str, looking: Looking) -> TextScan {
         let mut hits = Vec::new();
         let unread = catch_unwind(AssertUnwindSafe(|| {
-            self.look(text, Looking::text(), &mut |hit| hits.push(hit))
+            self.look(text, looking, &mut |hit| hits.push(hit))
         }));
         merge(&mut hits);
         TextScan {
@@ -144,6 +154,7 @@ impl Guard {
         };
         match how {
             Detectors::All => crate::detect::all(text, &mut wanted),
+            Detectors::Instructions => crate::detect::instructions(text, &mut wanted),
             Detectors::Firm => crate::detect::firm(text, &mut wanted),
         }
         if !self.operator.is_empty() {
@@ -182,6 +193,8 @@ pub struct TextScan {
 pub(crate) enum Detectors {
     /// All.
     All,
+    /// All but prompt injection.
+    Instructions,
     /// Those whose findings are verified by a checksum or a telling shape.
     Firm,
 }

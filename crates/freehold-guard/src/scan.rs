@@ -22,6 +22,9 @@ pub fn scan(request: &Request, limits: &Limits) -> Scan {
     Guard::with_limits(*limits).scan(request)
 }
 
+/// Who speaks in system and developer messages; see [`Walk::speaker`].
+const APPLICATION: u8 = 1;
+
 /// One walk through one request.
 pub(crate) struct Walk<'a> {
     guard: &'a Guard,
@@ -75,7 +78,7 @@ impl<'a> Walk<'a> {
     }
 
     fn request(&mut self, request: &'a Request) {
-        self.field("model", |walk| walk.text(&request.model));
+        self.field("model", |walk| walk.model(&request.model));
         self.field("messages", |walk| {
             walk.each(&request.messages, Self::message);
         });
@@ -101,9 +104,18 @@ impl<'a> Walk<'a> {
         self.object(&request.extra);
     }
 
+    /// A model's name is no prose: what finds names of people by their look finds them in `claude` and
+    /// `luna`. What is verified by a checksum or a telling shape is found here as everywhere.
+    fn model(&mut self, name: &'a str) {
+        self.begin();
+        if self.told.is_none() && self.spend(name.len()) {
+            self.look(name, Looking::name());
+        }
+    }
+
     fn message(&mut self, message: &'a Message) {
         self.speaker = match message.role {
-            Role::System | Role::Developer => 1,
+            Role::System | Role::Developer => APPLICATION,
             Role::User => 2,
             Role::Assistant => 3,
             Role::Tool => 4,
@@ -120,7 +132,7 @@ impl<'a> Walk<'a> {
         }
         match part {
             Part::Text { text, extra } => {
-                self.field("text", |walk| walk.content(text));
+                self.field("text", |walk| walk.said(text));
                 self.object(extra);
             }
             Part::Image {
@@ -381,7 +393,21 @@ impl<'a> Walk<'a> {
         self.within(Lane::Content, |walk| walk.text(text));
     }
 
+    /// What somebody says. The application's own instructions are instructions to a model by nature.
+    fn said(&mut self, text: &'a str) {
+        if self.speaker == APPLICATION {
+            let looking = Looking::instructions();
+            self.within(Lane::Content, |walk| walk.text_as(text, looking));
+        } else {
+            self.content(text);
+        }
+    }
+
     fn text(&mut self, text: &'a str) {
+        self.text_as(text, Looking::text());
+    }
+
+    fn text_as(&mut self, text: &'a str, looking: Looking) {
         let string = self.begin();
         if self.told.is_some() || !self.spend(text.len()) {
             return;
@@ -395,7 +421,7 @@ impl<'a> Walk<'a> {
                 base: 0,
             });
         }
-        self.look(text, Looking::text());
+        self.look(text, looking);
     }
 
     /// Counts a string; in the second walk, tells what was found in it.

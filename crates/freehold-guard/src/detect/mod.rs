@@ -65,12 +65,21 @@ pub(crate) fn all(text: &str, found: &mut dyn FnMut(Hit)) {
     if text.len() < SHORTEST_BYTES {
         return;
     }
+    instructions(text, found);
+    injection::detect(text, found);
+}
+
+/// Runs all detectors but the one for attempts to tell a model something, for texts that are there to
+/// tell it something.
+pub(crate) fn instructions(text: &str, found: &mut dyn FnMut(Hit)) {
+    if text.len() < SHORTEST_BYTES {
+        return;
+    }
     secrets::detect(text, found);
     identifiers::detect(text, found);
     contact::detect(text, found);
     names::detect(text, found);
     health::detect(text, found);
-    injection::detect(text, found);
 }
 
 /// Looks for secrets only: what they cost by themselves is measured with this.

@@ -57,6 +57,22 @@ impl Looking {
             tells_blobs: true,
         }
     }
+
+    /// As for what an application tells its model: everything but attempts to tell a model something.
+    pub(crate) fn instructions() -> Self {
+        Self {
+            detectors: Detectors::Instructions,
+            ..Self::text()
+        }
+    }
+
+    /// As for the name of a model, where words mean little.
+    pub(crate) fn name() -> Self {
+        Self {
+            detectors: Detectors::Firm,
+            ..Self::text()
+        }
+    }
 }
 
 /// Where a view came from: ranges go back through all of them.
