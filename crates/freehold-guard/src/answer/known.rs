@@ -1,5 +1,6 @@
 //! What the caller sent and may therefore read: an answer that repeats it tells nothing new.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use freehold_types::Request;
@@ -46,13 +47,17 @@ impl KnownValues {
         }
     }
 
-    /// Whether the caller sent this value, or it stands for one that the caller sent.
+    /// Whether what stands at a place of a word stands for a value that the caller sent: a placeholder
+    /// that only stands beside it says nothing of it.
+    pub(super) fn stands_for(&self, word: &str, place: &Range<usize>) -> bool {
+        self.restorer.as_ref().is_some_and(|restorer| {
+            let mut tokens = restorer.places(word).into_iter();
+            tokens.any(|token| token.start < place.end && place.start < token.end)
+        })
+    }
+
+    /// Whether the caller sent this value.
     pub(super) fn contains(&mut self, guard: &Guard, entity: &str, value: &str) -> bool {
-        if let Some(restorer) = &self.restorer
-            && restorer.restore(value) != value
-        {
-            return true;
-        }
         let read = self
             .read
             .get_or_insert_with(|| Arc::new(read(guard, &self.request, &self.scan)));

@@ -126,10 +126,14 @@ impl Looking {
 
     /// Whether the caller sent what stands there, or it stands for what the caller sent.
     fn is_known(&mut self, entity: &str, text: &str, range: &Range<usize>) -> bool {
-        let word = &text[whole_words(text, range)];
-        [&text[range.clone()], word]
-            .iter()
-            .any(|value| self.known.contains(&self.guard, entity, value))
+        let (value, words) = (&text[range.clone()], whole_words(text, range));
+        let within = range.start - words.start..range.end - words.start;
+        let word = &text[words];
+        self.known.stands_for(word, &within)
+            || self.known.stands_for(value, &(0..value.len()))
+            || [value, word]
+                .iter()
+                .any(|value| self.known.contains(&self.guard, entity, value))
     }
 
     /// A whole text with what is to be removed taken out; `None` when it may stay. `context` stands

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::tokens::{Escape, Match, Table, View};
@@ -88,18 +89,47 @@ impl Restorer {
         restored
     }
 
+    /// Where tokens stand in a whole text.
+    pub(crate) fn places(&self, text: &str) -> Vec<Range<usize>> {
+        let mut places = Vec::new();
+        self.another()
+            .tokens(text, true, &mut |range, _, _| places.push(range));
+        places
+    }
+
     fn release(&mut self, last: bool) -> String {
         let text = std::mem::take(&mut self.held);
+        let mut restored = String::with_capacity(text.len());
+        let mut tokens = Vec::new();
+        let end = self.tokens(&text, last, &mut |range, value, escape| {
+            tokens.push((range, value, escape));
+        });
+        let mut written = 0;
+        for (range, value, escape) in tokens {
+            restored.push_str(&text[written..range.start]);
+            restored.push_str(&self.written(self.table.value(value), escape));
+            written = range.end;
+        }
+        restored.push_str(&text[written..end]);
+        self.held = text[end..].to_owned();
+        restored
+    }
+
+    /// Finds the tokens of a text, and says up to where it is certain.
+    fn tokens(
+        &mut self,
+        text: &str,
+        last: bool,
+        found: &mut dyn FnMut(Range<usize>, usize, Escape),
+    ) -> usize {
         let view = View {
-            text: &text,
+            text,
             json: self.json,
             last,
         };
-        let mut restored = String::with_capacity(text.len());
-        // What was looked at, and how much of it is in `restored`.
-        let (mut at, mut written) = (0, 0);
+        let mut at = 0;
         loop {
-            (at, self.after_word) = self.table.skip(&text, at, self.after_word);
+            (at, self.after_word) = self.table.skip(text, at, self.after_word);
             let Some(unit) = view.unit(at) else {
                 break;
             };
@@ -114,18 +144,14 @@ impl Restorer {
                     value,
                     escape,
                 } => {
-                    restored.push_str(&text[written..at]);
-                    restored.push_str(&self.written(self.table.value(value), escape));
+                    found(at..at + length, value, escape);
                     at += length;
-                    written = at;
                     // What follows a token begins anew: two may stand side by side.
                     self.after_word = false;
                 }
             }
         }
-        restored.push_str(&text[written..at]);
-        self.held = text[at..].to_owned();
-        restored
+        at
     }
 
     /// The value as it must be written where its token stood.

@@ -122,29 +122,47 @@ fn a_longer_value_is_not_known_by_a_piece_of_it() {
     );
 }
 
+/// What goes out for an address that the caller sent, and the guard of the answer to it.
+fn masked_address(style: MaskStyle) -> (String, AnswerGuard) {
+    let guard = guard();
+    let request = request("write to ann@mail.example.org");
+    let scan = guard.scan(&request);
+    let rules = MaskRules::new().with("email_address", style);
+    let mut vault = Vault::new("tenant", "talk", &[7; 32]);
+    let detect = |text: &str| guard.scan_text(text);
+    let masked = mask(&request, &scan, &detect, &rules, &mut vault).unwrap();
+    let Part::Text { text: sent, .. } = &masked.request.messages[0].parts[0] else {
+        panic!("a text");
+    };
+    let stand_in = sent.strip_prefix("write to ").unwrap().to_owned();
+    let known = KnownValues::new(Arc::new(request), Arc::new(scan), Some(vault.restorer()));
+    let unwanted = Arc::new(|_: &Entity| true);
+    let answer = AnswerGuard::new(guard, unwanted, known, &ResponseFormat::Text);
+    (stand_in, answer)
+}
+
 #[test]
 fn what_stands_for_the_callers_values_stays() {
     for style in [MaskStyle::Pseudonym, MaskStyle::Surrogate] {
-        let guard = guard();
-        let request = request("write to ann@mail.example.org");
-        let scan = guard.scan(&request);
-        let rules = MaskRules::new().with("email_address", style);
-        let mut vault = Vault::new("tenant", "talk", &[7; 32]);
-        let detect = |text: &str| guard.scan_text(text);
-        let masked = mask(&request, &scan, &detect, &rules, &mut vault).unwrap();
-        let Part::Text { text: sent, .. } = &masked.request.messages[0].parts[0] else {
-            panic!("a text");
-        };
-        let stand_in = sent.strip_prefix("write to ").unwrap().to_owned();
-        let known = KnownValues::new(Arc::new(request), Arc::new(scan), Some(vault.restorer()));
-        let unwanted = Arc::new(|_: &Entity| true);
-        let mut answer = AnswerGuard::new(guard, unwanted, known, &ResponseFormat::Text);
+        let (stand_in, mut answer) = masked_address(style);
         let said = format!("mail to {stand_in} and to bob@mail.example.org is sent");
         let events = vec![text(&said), Event::End];
         assert_eq!(
             told(&through(&mut answer, events)),
             format!("mail to {stand_in} and to [REDACTED:email_address] is sent")
         );
+    }
+}
+
+#[test]
+fn what_only_stands_beside_a_stand_in_goes() {
+    for [before, after] in [["", "4111111111111111"], ["4111111111111111", ""]] {
+        let (stand_in, mut answer) = masked_address(MaskStyle::Pseudonym);
+        let said = format!("pay {before}{stand_in}{after} today");
+        let told = told(&through(&mut answer, vec![text(&said), Event::End]));
+        assert!(!told.contains("4111"), "{told}");
+        assert!(told.contains("[REDACTED:payment_card]"), "{told}");
+        assert!(told.contains(&stand_in), "{told}");
     }
 }
 
