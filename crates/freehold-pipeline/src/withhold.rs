@@ -3,7 +3,7 @@
 //! whoever wants data in the ledger, the audit trail or the log would write it there. Where the guard
 //! sees data in one, it is left out.
 
-use freehold_guard::Guard;
+use freehold_guard::{Guard, TextScan};
 use freehold_types::outcome::ErrorSummary;
 use freehold_types::{FlowName, Outcome, RouteName, Sensitivity};
 
@@ -13,8 +13,10 @@ const WITHHELD: &str = "withheld";
 /// Takes out of a record what is no name.
 pub(crate) fn withhold(outcome: &mut Outcome, guard: &Guard) {
     // A route that was found stands in the configuration, or the guard has looked at its name.
-    let is_known = outcome.decision.is_some() && outcome.findings.is_empty();
-    if !is_known && holds_data(guard, outcome.route.as_str()) {
+    let is_found = outcome.decision.is_some();
+    let is_known = is_found && outcome.findings.is_empty();
+    let looks = if is_found { names_data } else { holds_data };
+    if !is_known && looks(guard, outcome.route.as_str()) {
         outcome.route = RouteName::new(WITHHELD);
         if let Some(decision) = &mut outcome.decision {
             decision.inputs.route = WITHHELD.to_owned();
@@ -30,7 +32,7 @@ pub(crate) fn withhold(outcome: &mut Outcome, guard: &Guard) {
         withhold_param(attempt.error.as_mut(), guard);
         let reported = attempt.reported_model.as_deref();
         let is_expected = reported.is_none_or(|model| attempt.deployment.as_str().ends_with(model));
-        if !is_expected && reported.is_some_and(|model| holds_data(guard, model)) {
+        if !is_expected && reported.is_some_and(|model| names_data(guard, model)) {
             attempt.reported_model = None;
         }
     }
@@ -49,7 +51,15 @@ fn withhold_param(error: Option<&mut ErrorSummary>, guard: &Guard) {
 
 /// Whether the guard sees something in a name that may not leave, or cannot read it.
 pub(crate) fn holds_data(guard: &Guard, name: &str) -> bool {
-    let scan = guard.scan_text(name);
+    is_data(guard, &guard.scan_text(name))
+}
+
+/// The same of the name of a model, in which words mean little.
+fn names_data(guard: &Guard, name: &str) -> bool {
+    is_data(guard, &guard.scan_name(name))
+}
+
+fn is_data(guard: &Guard, scan: &TextScan) -> bool {
     let labels = scan.hits.iter().map(|hit| guard.label(&hit.entity));
     scan.incomplete.is_some() || labels.max() > Some(Sensitivity::Internal)
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use freehold_guard::Guard;
 use freehold_pipeline::AuditTrail;
-use freehold_policy::Claim;
+use freehold_policy::{Claim, Rules};
 use freehold_store::audit::MemoryAudit;
 use freehold_types::audit::{AuditDecision, AuditEvent, AuditName};
 use freehold_types::{Error, ErrorKind, FlowName, Message, OutcomeStatus, Role, Sensitivity};
@@ -253,6 +254,23 @@ async fn a_models_name_that_is_data_is_refused() {
         served.unwrap();
         let route = &audited.bench.ledger.outcomes()[1].route;
         assert_eq!(route.as_str(), "open-llama");
+    }
+}
+
+/// Where persons are confidential, models that are called like one are models all the same.
+#[tokio::test(start_paused = true)]
+async fn a_model_that_is_called_like_a_person_is_served() {
+    let settings = json!({"labels": {"person": "confidential", "location": "confidential"}});
+    let guard = Guard::new(&serde_json::from_value(settings).unwrap()).unwrap();
+    for name in ["open-claude-opus-5", "open-gpt-6-luna", "open-Claude"] {
+        let bench = Bench::with(retries(0), Rules::open().into(), guard.clone(), None);
+        let mut admission = bench.admission(Claim::None, false);
+        admission.request.model = name.to_owned();
+        admission.request.messages = vec![Message::text(Role::User, "write to Anna Larsen")];
+        bench.pipeline.serve(admission, |_| 400).await.unwrap();
+        let outcome = bench.outcome().await;
+        assert_eq!(outcome.route.as_str(), name);
+        assert_eq!(outcome.findings.get("person"), Some(&1), "{name}");
     }
 }
 
