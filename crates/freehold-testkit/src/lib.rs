@@ -8,7 +8,9 @@
 //! compared exactly. Nothing needs a sleep: a script may wait at a chunk until the test calls
 //! [`FakeUpstream::release`], and the test can wait for an event with [`FakeUpstream::wait_until`].
 //!
-//! It never leaves loopback, never checks semantics beyond what real vendors reject, and never uses randomness:
+//! [`redis`] starts a real server from the machine's package, to be killed and brought back.
+//!
+//! The fake never leaves loopback, never checks semantics beyond what real vendors reject, and never uses randomness:
 //! the same requests in the same order give the same bytes.
 
 mod answer;
@@ -21,16 +23,19 @@ mod exchange;
 mod openai;
 mod player;
 mod record;
+pub mod redis;
 mod request;
 mod schema;
 mod script;
 mod server;
 mod shorthand;
+mod watched;
 
 pub use record::{RequestEnd, RequestRecord, Totals, UsageCount};
 pub use request::Surface;
 pub use script::{Fault, Pace, ReportedUsage, RetryAfter, Script, ScriptedCall, UsageScript};
 pub use server::{FakeUpstream, FakeUpstreamBuilder, unreachable_url};
+pub use watched::ServerError;
 
 /// What can go wrong in the fake itself (not the faults it plays).
 #[derive(Debug, thiserror::Error)]
