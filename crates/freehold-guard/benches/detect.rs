@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use freehold_guard::{Guard, Settings};
-use freehold_types::request::{ResponseFormat, Sampling};
-use freehold_types::{Dialect, Extra, Message, Request, Role};
+use freehold_types::{Dialect, Message, Request, Role};
 
 const BYTES: usize = 4_096;
 
@@ -44,24 +43,11 @@ const TEXTS: &[(&str, &str)] = &[
 ];
 
 fn request(text: &str) -> Request {
-    Request {
-        dialect: Dialect::OpenaiChat,
-        model: "auto".into(),
-        messages: vec![Message::text(Role::User, text)],
-        prompt: None,
-        tools: vec![],
-        tool_choice: None,
-        parallel_tool_calls: None,
-        response_format: ResponseFormat::Text,
-        sampling: Sampling::default(),
-        reasoning: None,
-        stream: false,
-        include_usage: false,
-        user: None,
-        metadata: Extra::new(),
-        extra: Extra::new(),
-        raw: None,
-    }
+    Request::new(
+        Dialect::OpenaiChat,
+        "auto",
+        vec![Message::text(Role::User, text)],
+    )
 }
 
 fn bench(criterion: &mut Criterion) {

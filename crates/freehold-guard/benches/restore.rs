@@ -4,29 +4,15 @@ use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use freehold_guard::{Guard, MaskRules, MaskStyle, Settings, Vault, mask};
-use freehold_types::request::{Prompt, ResponseFormat, Sampling};
-use freehold_types::{Dialect, Extra, Request};
+use freehold_types::request::Prompt;
+use freehold_types::{Dialect, Request};
 
 const BYTES: usize = 4_096;
 
 fn request(text: String) -> Request {
     Request {
-        dialect: Dialect::OpenaiCompletions,
-        model: "auto".into(),
-        messages: vec![],
         prompt: Some(Prompt::Text(text)),
-        tools: vec![],
-        tool_choice: None,
-        parallel_tool_calls: None,
-        response_format: ResponseFormat::Text,
-        sampling: Sampling::default(),
-        reasoning: None,
-        stream: false,
-        include_usage: false,
-        user: None,
-        metadata: Extra::new(),
-        extra: Extra::new(),
-        raw: None,
+        ..Request::new(Dialect::OpenaiCompletions, "auto", vec![])
     }
 }
 

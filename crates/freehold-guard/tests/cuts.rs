@@ -1,30 +1,13 @@
 //! What is cut over messages, parts, lines, words, values and keys is found in all its pieces.
 
 use freehold_guard::{Guard, Scan, Settings};
-use freehold_types::request::{Prompt, ResponseFormat, Sampling};
+use freehold_types::request::Prompt;
 use freehold_types::{Dialect, Extra, Message, Part, Request, Role};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn request(messages: Vec<Message>) -> Request {
-    Request {
-        dialect: Dialect::OpenaiChat,
-        model: "auto".into(),
-        messages,
-        prompt: None,
-        tools: vec![],
-        tool_choice: None,
-        parallel_tool_calls: None,
-        response_format: ResponseFormat::Text,
-        sampling: Sampling::default(),
-        reasoning: None,
-        stream: false,
-        include_usage: false,
-        user: None,
-        metadata: Extra::new(),
-        extra: Extra::new(),
-        raw: None,
-    }
+    Request::new(Dialect::OpenaiChat, "auto", messages)
 }
 
 fn guard() -> Guard {

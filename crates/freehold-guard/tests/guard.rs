@@ -4,29 +4,16 @@ use std::sync::Arc;
 
 use freehold_guard::settings::{Opaque, Recogniser, Topic};
 use freehold_guard::{Classifier, Guard, Settings, Unread};
-use freehold_types::request::{MediaSource, ResponseFormat, Sampling};
+use freehold_types::request::MediaSource;
 use freehold_types::{Dialect, Extra, Message, Part, Request, Role, Sensitivity};
 use serde_json::{Value, json};
 
 fn request(text: &str) -> Request {
-    Request {
-        dialect: Dialect::OpenaiChat,
-        model: "auto".into(),
-        messages: vec![Message::text(Role::User, text)],
-        prompt: None,
-        tools: vec![],
-        tool_choice: None,
-        parallel_tool_calls: None,
-        response_format: ResponseFormat::Text,
-        sampling: Sampling::default(),
-        reasoning: None,
-        stream: false,
-        include_usage: false,
-        user: None,
-        metadata: Extra::new(),
-        extra: Extra::new(),
-        raw: None,
-    }
+    Request::new(
+        Dialect::OpenaiChat,
+        "auto",
+        vec![Message::text(Role::User, text)],
+    )
 }
 
 fn settings(value: Value) -> Settings {

@@ -1,33 +1,18 @@
 //! A secret is found wherever in the request it stands.
 
 use freehold_guard::{Limits, Scan, scan};
-use freehold_types::request::{
-    MediaSource, Prompt, Reasoning, ResponseFormat, Sampling, Tool, ToolChoice,
-};
+use freehold_types::request::{MediaSource, Prompt, Reasoning, ResponseFormat, Tool, ToolChoice};
 use freehold_types::{Dialect, Extra, Message, Part, Request, Role, Sensitivity};
 use serde_json::{Value, json};
 
 const SECRET: &str = "4111 1111 1111 1111";
 
 fn request() -> Request {
-    Request {
-        dialect: Dialect::OpenaiChat,
-        model: "auto".into(),
-        messages: vec![Message::text(Role::User, "hello")],
-        prompt: None,
-        tools: vec![],
-        tool_choice: None,
-        parallel_tool_calls: None,
-        response_format: ResponseFormat::Text,
-        sampling: Sampling::default(),
-        reasoning: None,
-        stream: false,
-        include_usage: false,
-        user: None,
-        metadata: Extra::new(),
-        extra: Extra::new(),
-        raw: None,
-    }
+    Request::new(
+        Dialect::OpenaiChat,
+        "auto",
+        vec![Message::text(Role::User, "hello")],
+    )
 }
 
 fn extra(value: Value) -> Extra {

@@ -33,30 +33,16 @@ impl Flows {
 
 #[cfg(test)]
 mod tests {
-    use freehold_types::request::{ResponseFormat, Sampling};
-    use freehold_types::{Dialect, Extra, Message, Role};
+    use freehold_types::{Dialect, Message, Role};
 
     use super::*;
 
     fn request(system: &str) -> Request {
-        Request {
-            dialect: Dialect::OpenaiChat,
-            model: "m".into(),
-            messages: vec![Message::text(Role::System, system)],
-            prompt: None,
-            tools: vec![],
-            tool_choice: None,
-            parallel_tool_calls: None,
-            response_format: ResponseFormat::Text,
-            sampling: Sampling::default(),
-            reasoning: None,
-            stream: false,
-            include_usage: false,
-            user: None,
-            metadata: Extra::new(),
-            extra: Extra::new(),
-            raw: None,
-        }
+        Request::new(
+            Dialect::OpenaiChat,
+            "m",
+            vec![Message::text(Role::System, system)],
+        )
     }
 
     #[test]

@@ -1,5 +1,4 @@
-use freehold_types::request::{ResponseFormat, Sampling};
-use freehold_types::{Dialect, Extra, Message, Role};
+use freehold_types::{Dialect, Message, Role};
 
 use super::*;
 
@@ -8,22 +7,12 @@ const TEXT: &str = "Notwithstanding unprecedented growth, administrators hadn't 
 
 fn request() -> Request {
     Request {
-        dialect: Dialect::OpenaiChat,
-        model: "route".to_owned(),
-        messages: vec![Message::text(Role::User, "hello")],
-        prompt: None,
-        tools: vec![],
-        tool_choice: None,
-        parallel_tool_calls: None,
-        response_format: ResponseFormat::Text,
-        sampling: Sampling::default(),
-        reasoning: None,
         stream: true,
-        include_usage: false,
-        user: None,
-        metadata: Extra::new(),
-        extra: Extra::new(),
-        raw: None,
+        ..Request::new(
+            Dialect::OpenaiChat,
+            "route",
+            vec![Message::text(Role::User, "hello")],
+        )
     }
 }
 

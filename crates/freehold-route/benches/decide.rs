@@ -8,33 +8,19 @@ use freehold_cost::{PriceBook, tokens};
 use freehold_guard::Scan;
 use freehold_policy::{Claim, Labels, Rules, decide};
 use freehold_route::{Health, Query, Resolved, RouteSettings, features, plan, replay};
-use freehold_types::request::{ResponseFormat, Sampling};
 use freehold_types::{
-    Capability, Deployment, Dialect, Extra, Message, PriceBasis, Request, Role, Sensitivity, Site,
+    Capability, Deployment, Dialect, Message, PriceBasis, Request, Role, Sensitivity, Site,
 };
 
 fn request(text: &str) -> Request {
-    Request {
-        dialect: Dialect::OpenaiChat,
-        model: "auto".into(),
-        messages: vec![
+    Request::new(
+        Dialect::OpenaiChat,
+        "auto",
+        vec![
             Message::text(Role::System, "You are a helpful assistant."),
             Message::text(Role::User, text),
         ],
-        prompt: None,
-        tools: vec![],
-        tool_choice: None,
-        parallel_tool_calls: None,
-        response_format: ResponseFormat::Text,
-        sampling: Sampling::default(),
-        reasoning: None,
-        stream: false,
-        include_usage: false,
-        user: None,
-        metadata: Extra::new(),
-        extra: Extra::new(),
-        raw: None,
-    }
+    )
 }
 
 fn deployments(count: usize) -> Vec<Arc<Deployment>> {

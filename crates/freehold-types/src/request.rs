@@ -52,6 +52,30 @@ pub struct Request {
     pub raw: Option<RawBody>,
 }
 
+impl Request {
+    /// A request of these messages that says nothing else.
+    pub fn new(dialect: Dialect, model: impl Into<String>, messages: Vec<Message>) -> Self {
+        Self {
+            dialect,
+            model: model.into(),
+            messages,
+            prompt: None,
+            tools: vec![],
+            tool_choice: None,
+            parallel_tool_calls: None,
+            response_format: ResponseFormat::Text,
+            sampling: Sampling::default(),
+            reasoning: None,
+            stream: false,
+            include_usage: false,
+            user: None,
+            metadata: Extra::new(),
+            extra: Extra::new(),
+            raw: None,
+        }
+    }
+}
+
 /// The body as the client sent it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RawBody {

@@ -1,4 +1,4 @@
-use freehold_types::request::{MediaSource, ResponseFormat, Sampling, Tool};
+use freehold_types::request::{MediaSource, Tool};
 use freehold_types::{Dialect, Extra, Message, Part, Request, Role};
 use proptest::prelude::*;
 use serde_json::json;
@@ -122,24 +122,7 @@ proptest! {
 }
 
 fn request(messages: Vec<Message>) -> Request {
-    Request {
-        dialect: Dialect::OpenaiChat,
-        model: "auto".into(),
-        messages,
-        prompt: None,
-        tools: vec![],
-        tool_choice: None,
-        parallel_tool_calls: None,
-        response_format: ResponseFormat::Text,
-        sampling: Sampling::default(),
-        reasoning: None,
-        stream: false,
-        include_usage: false,
-        user: None,
-        metadata: Extra::new(),
-        extra: Extra::new(),
-        raw: None,
-    }
+    Request::new(Dialect::OpenaiChat, "auto", messages)
 }
 
 #[test]

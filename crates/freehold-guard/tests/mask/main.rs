@@ -11,8 +11,8 @@ mod vaults;
 use freehold_guard::{
     Entity, Hit, MaskError, MaskRules, MaskStyle, Masked, Scan, TextScan, Vault, mask,
 };
-use freehold_types::request::{Prompt, ResponseFormat, Sampling};
-use freehold_types::{Dialect, Extra, Message, Request, Role};
+use freehold_types::request::Prompt;
+use freehold_types::{Dialect, Message, Request, Role};
 
 pub(crate) const SECRET: &[u8] = b"the gateway's own secret";
 
@@ -21,24 +21,7 @@ pub(crate) fn vault() -> Vault {
 }
 
 pub(crate) fn request() -> Request {
-    Request {
-        dialect: Dialect::OpenaiChat,
-        model: "auto".into(),
-        messages: vec![],
-        prompt: None,
-        tools: vec![],
-        tool_choice: None,
-        parallel_tool_calls: None,
-        response_format: ResponseFormat::Text,
-        sampling: Sampling::default(),
-        reasoning: None,
-        stream: false,
-        include_usage: false,
-        user: None,
-        metadata: Extra::new(),
-        extra: Extra::new(),
-        raw: None,
-    }
+    Request::new(Dialect::OpenaiChat, "auto", vec![])
 }
 
 pub(crate) fn ask(text: &str) -> Request {

@@ -1,7 +1,6 @@
 //! What people write, and texts made to be slow: for the benchmark and for the test of cliffs.
 
-use freehold_types::request::{ResponseFormat, Sampling};
-use freehold_types::{Dialect, Extra, Message, Request, Role};
+use freehold_types::{Dialect, Message, Request, Role};
 
 const PROSE: &str = "Please explain why the following function is slow, and how you would change \
     it. The users list has 250,000 entries and memory is limited to 512 MB on most machines. ";
@@ -67,22 +66,9 @@ pub(crate) fn text_of(piece: &str, bytes: usize) -> String {
 
 /// A request that says this.
 pub(crate) fn request(text: &str) -> Request {
-    Request {
-        dialect: Dialect::OpenaiChat,
-        model: "auto".into(),
-        messages: vec![Message::text(Role::User, text)],
-        prompt: None,
-        tools: vec![],
-        tool_choice: None,
-        parallel_tool_calls: None,
-        response_format: ResponseFormat::Text,
-        sampling: Sampling::default(),
-        reasoning: None,
-        stream: false,
-        include_usage: false,
-        user: None,
-        metadata: Extra::new(),
-        extra: Extra::new(),
-        raw: None,
-    }
+    Request::new(
+        Dialect::OpenaiChat,
+        "auto",
+        vec![Message::text(Role::User, text)],
+    )
 }

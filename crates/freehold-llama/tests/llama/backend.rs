@@ -31,26 +31,17 @@ fn backend() -> EmbeddedBackend {
 
 fn chat(text: &str) -> Request {
     Request {
-        dialect: Dialect::OpenaiChat,
-        model: "auto".into(),
-        messages: vec![Message::text(Role::User, text)],
-        prompt: None,
-        tools: Vec::new(),
-        tool_choice: None,
-        parallel_tool_calls: None,
-        response_format: ResponseFormat::Text,
         sampling: Sampling {
             max_output_tokens: Some(24),
             temperature: Some(0.0),
             ..Sampling::default()
         },
-        reasoning: None,
         stream: true,
-        include_usage: false,
-        user: None,
-        metadata: Extra::new(),
-        extra: Extra::new(),
-        raw: None,
+        ..Request::new(
+            Dialect::OpenaiChat,
+            "auto",
+            vec![Message::text(Role::User, text)],
+        )
     }
 }
 

@@ -1,4 +1,4 @@
-use freehold_types::request::{ResponseFormat, Sampling, Tool};
+use freehold_types::request::Tool;
 use freehold_types::{Dialect, Extra};
 use proptest::prelude::*;
 use serde_json::json;
@@ -6,24 +6,7 @@ use serde_json::json;
 use super::*;
 
 fn request(messages: Vec<Message>) -> Request {
-    Request {
-        dialect: Dialect::OpenaiChat,
-        model: "auto".into(),
-        messages,
-        prompt: None,
-        tools: vec![],
-        tool_choice: None,
-        parallel_tool_calls: None,
-        response_format: ResponseFormat::Text,
-        sampling: Sampling::default(),
-        reasoning: None,
-        stream: false,
-        include_usage: false,
-        user: None,
-        metadata: Extra::new(),
-        extra: Extra::new(),
-        raw: None,
-    }
+    Request::new(Dialect::OpenaiChat, "auto", messages)
 }
 
 fn flow(system: &str) -> Option<String> {

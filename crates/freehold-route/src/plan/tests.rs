@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use freehold_guard::Scan;
 use freehold_policy::{Claim, Constraint, Labels, Rules, decide as permit};
-use freehold_types::request::{MediaSource, ResponseFormat, Sampling};
+use freehold_types::request::{MediaSource, ResponseFormat};
 use freehold_types::{
     Availability, Capability, Dialect, ErrorKind, Extra, Message, Objective, Part, Perimeter,
     Retry, Role, Sensitivity, Site,
@@ -14,24 +14,11 @@ use super::*;
 use crate::table::RouteSettings;
 
 fn request(text: &str) -> Request {
-    Request {
-        dialect: Dialect::OpenaiChat,
-        model: "auto".into(),
-        messages: vec![Message::text(Role::User, text)],
-        prompt: None,
-        tools: vec![],
-        tool_choice: None,
-        parallel_tool_calls: None,
-        response_format: ResponseFormat::Text,
-        sampling: Sampling::default(),
-        reasoning: None,
-        stream: false,
-        include_usage: false,
-        user: None,
-        metadata: Extra::new(),
-        extra: Extra::new(),
-        raw: None,
-    }
+    Request::new(
+        Dialect::OpenaiChat,
+        "auto",
+        vec![Message::text(Role::User, text)],
+    )
 }
 
 fn small() -> Deployment {
