@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType};
 use uuid::Uuid;
 
 use crate::StoreError;
@@ -57,4 +59,11 @@ pub(crate) trait Home {
 
     /// Disconnects in order.
     async fn close(self);
+}
+
+/// One step of a schema. What it is told by (version, description, checksum of the text) is what
+/// `sqlx::migrate!` would make of the file.
+pub(crate) fn migration(version: i64, description: &'static str, sql: &'static str) -> Migration {
+    let kind = MigrationType::Simple;
+    Migration::new(version, description.into(), kind, sql.into_sql_str(), false)
 }

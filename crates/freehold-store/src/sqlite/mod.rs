@@ -5,20 +5,26 @@ mod schema;
 pub(crate) mod select;
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use uuid::Uuid;
 
 use crate::StoreError;
-use crate::home::{Committed, Connector, Cursor, Entry, Home};
+use crate::home::{Committed, Connector, Cursor, Entry, Home, migration};
 use crate::rollup::DimensionBound;
 use crate::spool::SegmentId;
 
 use schema::integer;
 
-static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations/sqlite");
+/// In order, and never changed once released: databases remember what was applied.
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    let ledger = include_str!("../../migrations/sqlite/0001_ledger.sql");
+    Migrator::with_migrations(vec![migration(1, "ledger", ledger)])
+});
 
 /// Cursors of spools that have not been heard of for so long are dropped: 90 days.
 const CURSOR_KEPT_MS: i64 = 90 * 24 * 3_600_000;

@@ -3,10 +3,13 @@
 
 use std::fs;
 
-use freehold_store::{GroupBy, Reader, SqliteLedger, UsageQuery};
+use freehold_ports::Ledger;
+use freehold_store::{GroupBy, Reader, RecentQuery, SqliteLedger, UsageQuery};
 use freehold_types::{NanoUsd, OutcomeStatus, UsageBasis};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 
-use crate::common::{BOUND, rows_in, settings};
+use crate::common::{BASE, BOUND, outcome, rows_in, settings};
 
 const FORMAT_1: &[u8] = include_bytes!("../golden/format-1.spool");
 
@@ -70,5 +73,36 @@ async fn records_of_format_1_are_readable() {
     assert_eq!(costs, [1_500, 900, 0]);
     assert_eq!(report.totals.unknown_cost_requests, 1);
     assert_eq!(report.totals, waiting.totals);
+    ledger.shutdown(BOUND).await.unwrap();
+}
+
+/// Written by a program whose migrations were compiled in by `sqlx::migrate!`: three outcomes,
+/// dumped as SQL.
+const SQLITE_1: &str = include_str!("../golden/sqlite-1.sql");
+
+#[tokio::test]
+async fn a_database_of_the_first_release_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path());
+    let options = SqliteConnectOptions::new()
+        .filename(&settings.database)
+        .create_if_missing(true);
+    let mut connection = options.connect().await.unwrap();
+    sqlx::raw_sql(SQLITE_1)
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+
+    let ledger = SqliteLedger::open(settings.clone()).unwrap();
+    ledger.record(&outcome(BASE)).unwrap();
+    ledger.flush(BOUND).await.unwrap();
+    assert_eq!(ledger.status().database_error, None);
+    assert_eq!(rows_in(&settings.database).await, 4);
+    let report = ledger.reader().usage(&UsageQuery::default()).await.unwrap();
+    assert_eq!(report.totals.requests, 4);
+    assert_eq!(report.totals.cost_nano_usd.nanos(), 6_000);
+    let recent = ledger.reader().recent(&RecentQuery::newest(9)).await;
+    assert_eq!(recent.unwrap().len(), 4);
     ledger.shutdown(BOUND).await.unwrap();
 }
