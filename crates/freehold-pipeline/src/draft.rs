@@ -7,7 +7,7 @@ use freehold_types::audit::AuditName;
 use freehold_types::outcome::{ErrorSummary, Timing};
 use freehold_types::{
     AttemptRecord, Decision, Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName,
-    KeyName, NanoUsd, Outcome, OutcomeStatus, RequestId, RouteName, Sensitivity, Usage, UsageBasis,
+    KeyName, NanoUsd, Outcome, OutcomeStatus, RequestId, RouteName, Sensitivity, TeamName, Usage, UsageBasis,
 };
 
 use crate::audit::Proof;
@@ -23,6 +23,7 @@ pub(crate) struct Draft {
     pub(crate) dialect: Dialect,
     pub(crate) route: RouteName,
     pub(crate) key: KeyName,
+    pub(crate) team: Option<TeamName>,
     pub(crate) flow: Option<FlowName>,
     pub(crate) streamed: bool,
     pub(crate) sensitivity: Sensitivity,
@@ -59,6 +60,7 @@ impl Draft {
             dialect,
             route: RouteName::from(route),
             key,
+            team: None,
             flow: None,
             streamed: false,
             sensitivity: Sensitivity::Restricted,
@@ -106,6 +108,7 @@ impl Draft {
             dialect: self.dialect,
             route: self.route,
             key: self.key,
+            team: self.team,
             flow: self.flow,
             sensitivity: self.sensitivity,
             findings: self.findings,

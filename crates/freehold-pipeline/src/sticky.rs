@@ -57,20 +57,13 @@ impl Stickiness {
 
 #[cfg(test)]
 mod tests {
-    use freehold_policy::Constraint;
-    use freehold_types::KeyName;
-
     use super::*;
 
     fn account(tenant: &str) -> Account {
         Account {
             key: KeyName::new("app"),
             tenant: Some(tenant.to_owned()),
-            region: None,
-            sensitivity: None,
-            constraint: Constraint::default(),
-            routes: vec![],
-            flow: None,
+            ..Account::of_key("app")
         }
     }
 

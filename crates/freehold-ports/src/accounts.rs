@@ -1,7 +1,9 @@
 //! Who asks, and what they may.
 
 use freehold_policy::Constraint;
-use freehold_types::{Error, FlowName, KeyName, Sensitivity};
+use freehold_types::{Error, FlowName, KeyName, Sensitivity, TeamName};
+
+use crate::meter::Bound;
 
 /// What the gateway knows about a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +12,10 @@ pub struct Account {
     pub key: KeyName,
     /// Whose key it is, where the operator says so.
     pub tenant: Option<String>,
+    /// The team that its requests are billed to.
+    pub team: Option<TeamName>,
+    /// What limits it: the key itself, its team, and the teams that that is a part of.
+    pub bounds: Vec<Bound>,
     /// The region that its requests come from, where the operator says so.
     pub region: Option<String>,
     /// The least sensitive label of its requests.
@@ -20,6 +26,23 @@ pub struct Account {
     pub routes: Vec<String>,
     /// The flow of its requests, unless the request names one.
     pub flow: Option<FlowName>,
+}
+
+impl Account {
+    /// An account of which only the key's name is known: it demands nothing and may do everything.
+    pub fn of_key(key: impl Into<KeyName>) -> Self {
+        Self {
+            key: key.into(),
+            tenant: None,
+            team: None,
+            bounds: Vec::new(),
+            region: None,
+            sensitivity: None,
+            constraint: Constraint::default(),
+            routes: Vec::new(),
+            flow: None,
+        }
+    }
 }
 
 /// Tells who asks.

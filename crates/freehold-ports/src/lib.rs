@@ -1,5 +1,5 @@
 //! The traits between the request path and the outside world: [`Backend`], [`Ledger`],
-//! [`Accounts`], [`Audit`], [`Clock`].
+//! [`Accounts`], [`Meter`], [`Audit`], [`Clock`].
 //!
 //! Traits and the values they exchange only: no implementation, no I/O. A backend takes a [`Call`],
 //! and a call cannot be made without a [`freehold_policy::Passage`], so nothing reaches a backend
@@ -10,9 +10,14 @@ mod audit;
 mod backend;
 mod clock;
 mod ledger;
+mod meter;
 
 pub use accounts::{Account, Accounts};
 pub use audit::{Audit, AuditError};
 pub use backend::{Backend, BoxFuture, Call, Chunk, ChunkStream, LeftOut, Probe, Timeouts};
 pub use clock::{Clock, SystemClock};
 pub use ledger::{Ledger, LedgerError};
+pub use meter::{
+    Bound, Budget, Denial, Limits, Meter, Period, Remaining, Reservation, ReserveError, Scope,
+    Shortage, Standing, Used,
+};

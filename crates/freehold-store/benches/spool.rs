@@ -121,15 +121,9 @@ fn drain(criterion: &mut Criterion) {
 }
 
 fn authenticate(criterion: &mut Criterion) {
-    let keys = (0..1_000).map(|i| KeySettings {
-        tenant: None,
-        region: None,
-        name: format!("key-{i}").into(),
-        secret: format!("fh-0123456789abcdef0123456789abcdef-{i}").into(),
-        sensitivity: None,
-        routes: Vec::new(),
-        constraint: freehold_policy::Constraint::default(),
-        flow: None,
+    let keys = (0..1_000).map(|i| {
+        let secret = format!("fh-0123456789abcdef0123456789abcdef-{i}");
+        KeySettings::new(format!("key-{i}"), secret)
     });
     let accounts = StaticAccounts::new(keys).expect("keys");
     criterion.bench_function("authenticate among 1000 keys", |bencher| {

@@ -19,6 +19,7 @@ mod latency;
 mod ledger;
 #[cfg(feature = "testing")]
 mod memory;
+pub mod meter;
 mod names;
 mod query;
 mod reader;
@@ -28,7 +29,7 @@ mod settings;
 mod spool;
 mod sqlite;
 
-pub use accounts::{AccountsError, KeySettings, StaticAccounts};
+pub use accounts::{AccountsError, KeySettings, PreviousKey, StaticAccounts};
 pub use error::StoreError;
 pub use ledger::{LedgerStatus, SqliteLedger};
 #[cfg(feature = "testing")]

@@ -6,7 +6,7 @@ use freehold_ports::LedgerError;
 use freehold_types::outcome::{ErrorSummary, Timing};
 use freehold_types::{
     AttemptRecord, Dialect, FlowName, KeyName, NanoUsd, Outcome, OutcomeStatus, RequestId,
-    RouteName, Sensitivity, Usage,
+    RouteName, Sensitivity, TeamName, Usage,
 };
 use serde::Deserialize;
 
@@ -75,6 +75,7 @@ pub(crate) fn parse_bill(json: &str) -> Result<Bill, serde_json::Error> {
         dialect: stored.dialect,
         route: stored.route,
         key: stored.key,
+        team: stored.team,
         flow: stored.flow,
         sensitivity: stored.sensitivity,
         findings: stored.findings,
@@ -103,6 +104,8 @@ struct Stored {
     dialect: Dialect,
     route: RouteName,
     key: KeyName,
+    #[serde(default)]
+    team: Option<TeamName>,
     flow: Option<FlowName>,
     sensitivity: Sensitivity,
     findings: BTreeMap<String, u32>,

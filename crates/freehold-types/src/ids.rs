@@ -75,6 +75,10 @@ name!(
     KeyName
 );
 name!(
+    /// A team. Teams form a tree: `acme/search` is a part of `acme`.
+    TeamName
+);
+name!(
     /// One recognised workload.
     FlowName
 );
@@ -86,6 +90,24 @@ name!(
     /// A compliance tag that a backend declares, e.g. `hipaa`.
     Tag
 );
+
+impl TeamName {
+    /// What separates a team from the part of it.
+    const SEPARATOR: char = '/';
+
+    /// The team itself and those that it is a part of, the largest last.
+    pub fn lineage(&self) -> impl Iterator<Item = Self> + '_ {
+        let parents = self.as_str().rmatch_indices(Self::SEPARATOR);
+        std::iter::once(self.clone())
+            .chain(parents.map(|(end, _)| Self::new(&self.as_str()[..end])))
+    }
+
+    /// The largest team that it is a part of: the tenant.
+    pub fn root(&self) -> &str {
+        let end = self.as_str().find(Self::SEPARATOR);
+        &self.as_str()[..end.unwrap_or(self.as_str().len())]
+    }
+}
 
 /// The id of one request: a UUIDv7, so that ids sort by time. Shown as `req_<32 hex digits>`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -158,5 +180,17 @@ mod tests {
         assert!(early < late);
         assert_eq!(early.to_string().parse::<RequestId>().unwrap(), early);
         assert!("req_nonsense".parse::<RequestId>().is_err());
+    }
+
+    #[test]
+    fn a_team_is_a_part_of_those_above_it() {
+        let team = TeamName::from("acme/search/ads");
+        let lineage: Vec<_> = team.lineage().collect();
+        assert_eq!(
+            lineage,
+            ["acme/search/ads", "acme/search", "acme"].map(TeamName::from)
+        );
+        assert_eq!(team.root(), "acme");
+        assert_eq!(TeamName::from("acme").root(), "acme");
     }
 }

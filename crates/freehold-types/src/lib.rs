@@ -26,7 +26,9 @@ pub use decision::{
 pub use deployment::{Capability, Deployment, PriceBasis, Site};
 pub use dialect::Dialect;
 pub use error::{Error, ErrorKind, ErrorSource, Retry};
-pub use ids::{BackendId, DeploymentId, FlowName, KeyName, Region, RequestId, RouteName, Tag};
+pub use ids::{
+    BackendId, DeploymentId, FlowName, KeyName, Region, RequestId, RouteName, Tag, TeamName,
+};
 pub use money::NanoUsd;
 pub use outcome::{AttemptRecord, Outcome, OutcomeStatus};
 pub use request::{Extra, Message, Part, Request, Role};

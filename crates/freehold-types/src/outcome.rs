@@ -11,7 +11,7 @@ use crate::decision::Decision;
 use crate::error::{ErrorKind, ErrorSource};
 use crate::{
     BackendId, DeploymentId, Dialect, FlowName, KeyName, NanoUsd, Perimeter, Region, RequestId,
-    RouteName, Sensitivity, Usage,
+    RouteName, Sensitivity, TeamName, Usage,
 };
 
 /// How a request ended.
@@ -42,6 +42,9 @@ pub struct Outcome {
     /// Who asked.
     pub key: KeyName,
     /// The workload.
+    /// Whose key it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<TeamName>,
     pub flow: Option<FlowName>,
     /// The label that policy acted on.
     pub sensitivity: Sensitivity,

@@ -45,6 +45,7 @@ pub(crate) fn outcome(started_unix_ms: u64) -> Outcome {
         dialect: Dialect::OpenaiChat,
         route: "auto".into(),
         key: "team-a".into(),
+        team: None,
         flow: Some("support".into()),
         sensitivity: Sensitivity::Internal,
         findings: [("EMAIL".to_owned(), 2)].into(),

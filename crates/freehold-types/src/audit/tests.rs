@@ -116,6 +116,7 @@ fn what_a_client_wrote_stays_out() {
         dialect: crate::Dialect::OpenaiChat,
         route: "CANARY is not a model".into(),
         key: "team-a".into(),
+        team: None,
         flow: None,
         sensitivity: Sensitivity::Restricted,
         findings: [("iban".to_owned(), 1)].into(),

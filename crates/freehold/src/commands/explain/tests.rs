@@ -55,6 +55,7 @@ fn outcome(decision: Option<Decision>) -> Outcome {
         dialect: freehold_types::Dialect::OpenaiChat,
         route: "auto".into(),
         key: "alice".into(),
+        team: None,
         flow: None,
         sensitivity: freehold_types::Sensitivity::Internal,
         findings: [("email".to_owned(), 2)].into(),
