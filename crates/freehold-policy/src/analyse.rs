@@ -15,6 +15,7 @@ use crate::selector::Selector;
 use crate::settings::{
     FindingSettings, OneOrMany, PolicySettings, RequireSettings, RuleSettings, WhenSettings,
 };
+use crate::storing::StoreSettings;
 
 /// Most reasons that one warning gives.
 const REASONS_MAX: usize = 3;
@@ -35,6 +36,7 @@ pub(crate) fn warnings(
         analysis.names(index);
         analysis.labels(index);
         analysis.expression(index);
+        analysis.storing(index);
         let overruled = analysis.overruled(index);
         if !overruled {
             analysis.satisfiable(index);
@@ -191,6 +193,23 @@ impl<'a> Analysis<'a> {
         }
     }
 
+    /// Text that a rule stores, although every request that it matches is too sensitive for it.
+    fn storing(&mut self, index: usize) {
+        let rule = self.rule(index);
+        let Some(StoreSettings::Keep(keep)) = &rule.store else {
+            return;
+        };
+        let label = rule.when.sensitivity.unwrap_or(Sensitivity::Public);
+        let raised = rule.raise.unwrap_or(Sensitivity::Public);
+        let label = label.max(self.implied(&rule.when)).max(raised);
+        if label > keep.up_to {
+            let message = format!(
+                "stores nothing: what it matches is {label}; write `up_to: {label}` if that is meant"
+            );
+            self.warn(index, "store", message);
+        }
+    }
+
     /// Whether another rule makes this one moot: it matches whenever this one does, and takes away
     /// as much. Of two that say the same, the later is moot.
     fn overruled(&mut self, index: usize) -> bool {
@@ -338,6 +357,10 @@ fn at_least(one: &RuleSettings, other: &RuleSettings) -> bool {
         && other.mask.as_ref().is_none_or(|other| {
             let one = one.mask.as_ref();
             one.is_some_and(|one| masks_all_of(one, other))
+        })
+        && other.store.as_ref().is_none_or(|other| {
+            let one = one.store.as_ref();
+            one.is_some_and(|one| one.within(other))
         })
         && other.redact_answers.as_ref().is_none_or(|other| {
             let one = one.redact_answers.as_ref();

@@ -17,6 +17,7 @@ use crate::permit::Permit;
 use crate::refusal::{Code, Refusal};
 use crate::settings::schema;
 use crate::settings::{FindingSettings, OneOrMany};
+use crate::storing::{StoreSettings, Terms};
 use crate::{Claim, Facts, Labels, Policy};
 
 /// Most findings of one kind that a case may give.
@@ -90,6 +91,8 @@ pub struct Expect {
     pub mask: Option<BTreeMap<String, MaskMethod>>,
     /// Exactly what is removed from answers, as the rules name it.
     pub redact_answers: Option<BTreeSet<String>>,
+    /// `never`: nothing is stored. Otherwise exactly this share of the text, for so many days.
+    pub store: Option<StoreSettings>,
     /// Whether a rule blocks it.
     pub blocked: Option<bool>,
     /// It is refused with this code, e.g. `policy_unsatisfiable`.
@@ -303,6 +306,7 @@ impl Comparison<'_> {
         self.reach();
         self.masks();
         self.redacted();
+        self.stored();
         self.refusal();
         self.rules();
     }
@@ -425,6 +429,24 @@ impl Comparison<'_> {
                 words(expected)
             );
             self.differs(difference);
+        }
+    }
+
+    fn stored(&mut self) {
+        let Some(expected) = &self.expect.store else {
+            return;
+        };
+        let stored = self.decision.as_ref().ok().and_then(|permit| permit.store);
+        let wanted = match expected {
+            StoreSettings::Never => None,
+            StoreSettings::Keep(keep) => Some(Terms::of(keep)),
+        };
+        // Up to which label is no part of what becomes of one request.
+        if stored.map(Terms::shown) != wanted.map(Terms::shown) {
+            let words = |terms: Option<Terms>| {
+                terms.map_or_else(|| "nothing".to_owned(), |terms| terms.to_string())
+            };
+            self.differs(format!("store: {}, not {}", words(stored), words(wanted)));
         }
     }
 

@@ -18,6 +18,7 @@ use crate::selector::Selector;
 use crate::settings::{
     FindingSettings, OneOrMany, PolicySettings, RequireSettings, RuleSettings, WhenSettings,
 };
+use crate::storing::StoreSettings;
 
 /// Most rules.
 const RULES_MAX: usize = 1_000;
@@ -196,12 +197,19 @@ impl Reader<'_> {
         let does_nothing = raw.require.is_none()
             && raw.mask.is_none()
             && raw.redact_answers.is_none()
+            && raw.store.is_none()
             && raw.block.is_none()
             && raw.raise.is_none()
             && !raw.review;
         if does_nothing {
-            let effects = "`require`, `mask`, `redact_answers`, `block`, `raise` or `review`";
+            let effects =
+                "`require`, `mask`, `redact_answers`, `store`, `block`, `raise` or `review`";
             self.wrong("name", format!("the rule does nothing: it needs {effects}"));
+        }
+        if let Some(StoreSettings::Keep(keep)) = &raw.store
+            && let Some((field, message)) = keep.wrong()
+        {
+            self.wrong(field, message);
         }
         Rule {
             name: raw.name.clone(),
@@ -210,6 +218,7 @@ impl Reader<'_> {
             requirement: raw.require.as_ref().map(|must| self.requirement(must)),
             mask: raw.mask.as_ref().map(|mask| self.mask(mask)),
             redact_answers: self.redact_answers(raw.redact_answers.as_ref()),
+            store: raw.store.clone(),
             block: raw.block.clone(),
             raise: raw.raise,
             review: raw.review,
@@ -419,6 +428,9 @@ fn effects(raw: &RuleSettings) -> String {
     }
     if let Some(names) = &raw.redact_answers {
         effects.push(format!("redact in answers: {}", names.0.join(", ")));
+    }
+    if let Some(store) = &raw.store {
+        effects.push(store.to_string());
     }
     if raw.review {
         effects.push("review".to_owned());

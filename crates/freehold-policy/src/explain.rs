@@ -12,6 +12,7 @@ use crate::constraint::Constraint;
 use crate::permit::Permit;
 use crate::policy::Policy;
 use crate::refusal::Refusal;
+use crate::storing::Terms;
 use crate::{Facts, Labels};
 
 /// Why a request is decided as it is. Holds no prompt text.
@@ -29,6 +30,8 @@ pub struct Explanation {
     pub deployments: Vec<DeploymentTrace>,
     /// Whether a person shall look at it.
     pub review: bool,
+    /// What is stored of requests like it; `None` when nothing is.
+    pub store: Option<StoreTrace>,
 }
 
 /// What became of one rule.
@@ -66,6 +69,17 @@ pub struct RefusalTrace {
     pub rules: Vec<String>,
     /// What the client is told.
     pub reason: String,
+}
+
+/// What is stored of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct StoreTrace(Terms);
+
+impl fmt::Display for StoreTrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 /// Whether one deployment may serve a request.
@@ -122,6 +136,7 @@ impl Policy {
                 refusal: None,
                 deployments: vec![],
                 review: false,
+                store: None,
             }
         });
         match &decision {
@@ -136,6 +151,7 @@ impl Policy {
                     essence(&decide(policy), &deployments)
                 });
                 explanation.review = permit.review();
+                explanation.store = permit.store.map(StoreTrace);
                 explanation.deployments = deployments
                     .iter()
                     .map(|deployment| DeploymentTrace::new(permit, deployment))
@@ -190,6 +206,7 @@ fn unmatched(mismatch: &Mismatch<'_>) -> RuleOutcome {
 struct Essence {
     sensitivity: Sensitivity,
     review: bool,
+    store: Option<Terms>,
     /// What is removed from answers.
     redacted: BTreeSet<String>,
     /// For each deployment, what must be masked; `None` where it may not serve.
@@ -201,12 +218,14 @@ fn essence(decision: &Result<Permit, Refusal>, deployments: &[&Deployment]) -> E
         Err(refusal) => Essence {
             sensitivity: refusal.sensitivity,
             review: false,
+            store: None,
             redacted: BTreeSet::new(),
             deployments: vec![],
         },
         Ok(permit) => Essence {
             sensitivity: permit.sensitivity(),
             review: permit.review(),
+            store: permit.store,
             redacted: permit.redacted_in_answers().map(str::to_owned).collect(),
             deployments: deployments
                 .iter()
@@ -269,6 +288,9 @@ impl fmt::Display for Explanation {
         }
         if self.review {
             writeln!(f, "to be reviewed")?;
+        }
+        if let Some(store) = &self.store {
+            writeln!(f, "stored: {store}")?;
         }
         if self.rules.iter().any(|rule| rule.decisive) {
             writeln!(f, "* decided")?;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use freehold_guard::Unwanted;
 use freehold_types::{
-    BackendId, Deployment, DeploymentId, Perimeter, Region, Sensitivity, Site, Tag,
+    BackendId, Deployment, DeploymentId, Perimeter, Region, RequestId, Sensitivity, Site, Tag,
 };
 
 use crate::constraint::Constraint;
 use crate::mask::{Masked, Masks};
 use crate::refusal::{Code, Refusal};
 use crate::rule::Rule;
+use crate::storing::{Storing, Terms};
 
 /// Proof that policy has run for one request: what it may reach, and what must be masked first.
 ///
@@ -25,6 +26,7 @@ pub struct Permit {
     pub(crate) masks_outside: Masks,
     pub(crate) masks_inside: Masks,
     pub(crate) review: bool,
+    pub(crate) store: Option<Terms>,
     pub(crate) reasons: Vec<String>,
 }
 
@@ -85,6 +87,12 @@ impl Permit {
     /// Whether a person shall look at the request.
     pub fn review(&self) -> bool {
         self.review
+    }
+
+    /// How this request's text is stored; `None` when it is not, because no rule says so, or the
+    /// request is not in the sample.
+    pub fn storing(&self, id: RequestId) -> Option<Storing> {
+        Storing::of(self.store?, id, &self.masks_outside)
     }
 
     /// Whether any outside backend may be reached, as far as the label goes.

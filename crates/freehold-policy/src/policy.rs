@@ -13,6 +13,7 @@ use crate::permit::Permit;
 use crate::refusal::{Code, Refusal};
 use crate::rule::Rule;
 use crate::settings::IncompleteScan;
+use crate::storing::{StoreSettings, Terms};
 use crate::{Facts, Labels};
 
 /// The operator's policy, ready to decide.
@@ -135,6 +136,12 @@ impl Policy {
         self.rules.iter().map(|rule| rule.name.as_str())
     }
 
+    /// Whether a rule wants text stored.
+    pub fn stores(&self) -> bool {
+        let mut stores = self.rules.iter().filter_map(|rule| rule.store.as_ref());
+        stores.any(|store| matches!(store, StoreSettings::Keep(_)))
+    }
+
     /// Whether a label may go to outside backends. What is restricted never may.
     pub(crate) fn lets_out(&self, label: Sensitivity) -> bool {
         label < Sensitivity::Restricted && self.outside_up_to.is_some_and(|limit| label <= limit)
@@ -215,6 +222,13 @@ impl Policy {
             masks_outside: Masks::default(),
             masks_inside: Masks::default(),
             review: false,
+            store: Terms::left_by(
+                matched
+                    .matched(&self.rules)
+                    .filter_map(|rule| rule.store.as_ref()),
+                matched.sensitivity,
+                view.scan.incomplete.is_none(),
+            ),
         };
         for rule in matched.matched(&self.rules) {
             permit.review |= rule.review;

@@ -8,6 +8,7 @@ use crate::condition::{Condition, View};
 use crate::mask::{MaskMethod, MaskWhere, Masks};
 use crate::pattern::Patterns;
 use crate::selector::Selector;
+use crate::storing::StoreSettings;
 
 /// A rule, ready to be applied.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +20,7 @@ pub(crate) struct Rule {
     pub(crate) mask: Option<Mask>,
     /// What is removed from answers, as written and compiled.
     pub(crate) redact_answers: Vec<(String, Selector)>,
+    pub(crate) store: Option<StoreSettings>,
     pub(crate) block: Option<String>,
     pub(crate) raise: Option<Sensitivity>,
     pub(crate) review: bool,

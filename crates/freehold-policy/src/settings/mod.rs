@@ -12,6 +12,7 @@ use serde::Deserialize;
 pub use many::OneOrMany;
 
 use crate::mask::MaskSettings;
+use crate::storing::StoreSettings;
 
 /// What policy does with labels, findings and facts.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -77,6 +78,11 @@ pub struct RuleSettings {
     /// them. Names may hold `*`.
     #[serde(default)]
     pub redact_answers: Option<OneOrMany<String>>,
+    /// Whether request and answer are stored, encrypted: `never`, or `{keep_days, sample, what, up_to}`.
+    /// Nothing is stored where no rule says so; of several, the strictest holds in each field, and one
+    /// `never` is enough.
+    #[serde(default)]
+    pub store: Option<StoreSettings>,
     /// Refuses the request; this is what the client is told.
     #[serde(default)]
     pub block: Option<String>,

@@ -6,6 +6,7 @@ mod decide;
 mod explain;
 mod limit;
 mod properties;
+mod storing;
 mod support;
 
 #[test]

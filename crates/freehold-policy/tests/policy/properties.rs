@@ -9,10 +9,10 @@ use freehold_policy::settings::{
     FindingSettings, OneOrMany, RequireSettings, RuleSettings, WhenSettings,
 };
 use freehold_policy::{
-    Claim, Facts, Labels, MaskMethod, MaskSettings, MaskWhere, Masks, Permit, Policy,
-    PolicySettings, Refusal, Surroundings,
+    Claim, Facts, KeepSettings, Labels, MaskMethod, MaskSettings, MaskWhere, Masked, Masks, Permit,
+    Policy, PolicySettings, Refusal, StoreSettings, StoredText, Surroundings,
 };
-use freehold_types::{Deployment, Perimeter, Sensitivity};
+use freehold_types::{Deployment, Perimeter, RequestId, Sensitivity};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
@@ -164,6 +164,19 @@ fn mask() -> impl Strategy<Value = MaskSettings> {
     (at, entities).prop_map(|(at, entities)| MaskSettings { at, entities })
 }
 
+fn store() -> impl Strategy<Value = StoreSettings> {
+    let what = select(vec![StoredText::Original, StoredText::Masked]);
+    let keep = (1..=3_u32, what, label()).prop_map(|(keep_days, what, up_to)| {
+        StoreSettings::Keep(KeepSettings {
+            sample: 1.0,
+            keep_days,
+            what,
+            up_to,
+        })
+    });
+    prop_oneof![1 => Just(StoreSettings::Never), 4 => keep]
+}
+
 prop_compose! {
     fn rule()(
         when in when(),
@@ -171,6 +184,7 @@ prop_compose! {
         mask in proptest::option::weighted(0.3, mask()),
         block in proptest::bool::weighted(0.1),
         raise in proptest::option::weighted(0.3, label()),
+        store in proptest::option::weighted(0.4, store()),
     ) -> RuleSettings {
         RuleSettings {
             when,
@@ -178,6 +192,7 @@ prop_compose! {
             mask,
             block: block.then(|| "no".to_owned()),
             raise,
+            store,
             // Something must come of every rule.
             review: true,
             ..RuleSettings::default()
@@ -230,6 +245,8 @@ enum Outcome {
         /// For each deployment, what must be masked; `None` where it may not serve.
         deployments: Vec<Option<BTreeMap<String, MaskMethod>>>,
         review: bool,
+        /// Which text is stored, and for how many days.
+        store: Option<(StoredText, u64)>,
     },
 }
 
@@ -257,8 +274,16 @@ fn outcome(decision: Result<Permit, Refusal>) -> Outcome {
                 })
                 .collect(),
             review: permit.review(),
+            store: stored(&permit),
         },
     }
+}
+
+fn stored(permit: &Permit) -> Option<(StoredText, u64)> {
+    let storing = permit.storing(RequestId::at(1_700_000_000_000))?;
+    let masked = Masked::as_asked(storing.masks());
+    let pass = storing.pass(&masked).expect("masked as asked");
+    Some((pass.what(), pass.keep().as_secs() / 86_400))
 }
 
 // The naive reading: straight from the settings, with none of the crate's own machinery.
@@ -375,7 +400,30 @@ fn naive(settings: &PolicySettings, request: &Request) -> Outcome {
             })
             .collect(),
         review: !matching.is_empty(),
+        store: naive_store(&matching, label),
     }
+}
+
+fn naive_store(rules: &[&RuleSettings], label: Sensitivity) -> Option<(StoredText, u64)> {
+    let mut keeps = Vec::new();
+    for rule in rules {
+        match &rule.store {
+            None => {}
+            Some(StoreSettings::Never) => return None,
+            Some(StoreSettings::Keep(keep)) => keeps.push(keep),
+        }
+    }
+    if keeps.iter().any(|keep| label > keep.up_to) {
+        return None;
+    }
+    let original = keeps.iter().all(|keep| keep.what == StoredText::Original);
+    let what = if original {
+        StoredText::Original
+    } else {
+        StoredText::Masked
+    };
+    let days = keeps.iter().map(|keep| keep.keep_days).min()?;
+    Some((what, days.into()))
 }
 
 fn fulfils(require: Option<&RequireSettings>, one: &Deployment) -> bool {
@@ -453,7 +501,74 @@ fn narrower(one: &Outcome, other: &Outcome) -> bool {
             })
 }
 
+/// Whether the one stores nothing that the other does not, and no longer.
+fn stores_no_more(one: &Outcome, other: &Outcome) -> bool {
+    let store = |outcome: &Outcome| match outcome {
+        Outcome::Refused(..) => None,
+        Outcome::Permitted { store, .. } => *store,
+    };
+    match (store(one), store(other)) {
+        (None, _) => true,
+        (Some(_), None) => false,
+        (Some((what, days)), Some((wider, longer))) => what >= wider && days <= longer,
+    }
+}
+
 proptest! {
+    #[test]
+    fn nothing_is_stored_where_a_rule_says_never(
+        mut settings in settings(),
+        mut never in rule(),
+        place in 0..8_usize,
+        request in request(),
+    ) {
+        never.name = "never".to_owned();
+        never.store = Some(StoreSettings::Never);
+        settings.rules.insert(place.min(settings.rules.len()), never);
+        let decided = outcome(request.decide(&compile(&settings)));
+        if let Outcome::Permitted { rules, store, .. } = decided
+            && rules.contains("never")
+        {
+            prop_assert_eq!(store, None);
+        }
+    }
+
+    #[test]
+    fn nothing_is_stored_without_a_rule(mut settings in settings(), request in request()) {
+        for rule in &mut settings.rules {
+            rule.store = None;
+        }
+        let policy = compile(&settings);
+        prop_assert!(!policy.stores());
+        if let Outcome::Permitted { store, .. } = outcome(request.decide(&policy)) {
+            prop_assert_eq!(store, None);
+        }
+    }
+
+    #[test]
+    fn a_second_rule_stores_no_more_than_the_first(
+        mut settings in settings(),
+        added in store(),
+        request in request(),
+    ) {
+        let matching_twice = |settings: &mut PolicySettings, store| {
+            let rules = settings.rules.iter().filter(|rule| rule.store.is_some()).cloned();
+            let again: Vec<_> = rules
+                .enumerate()
+                .map(|(index, rule)| RuleSettings {
+                    name: format!("again{index}"),
+                    store: Some(StoreSettings::clone(store)),
+                    ..rule
+                })
+                .collect();
+            settings.rules.extend(again);
+        };
+        let before = outcome(request.decide(&compile(&settings)));
+        matching_twice(&mut settings, &added);
+        let after = outcome(request.decide(&compile(&settings)));
+        prop_assert!(stores_no_more(&after, &before), "{before:?} became {after:?}");
+    }
+
     #[test]
     fn decisions_are_what_the_settings_say(settings in settings(), request in request()) {
         let decided = outcome(request.decide(&compile(&settings)));
@@ -555,6 +670,7 @@ proptest! {
                 fewer.rules.remove(index);
                 let without = outcome(request.decide(&compile(&fewer)));
                 prop_assert!(narrower(&without, &decided), "{warning}");
+                prop_assert!(stores_no_more(&without, &decided), "{warning}");
             }
         }
     }
