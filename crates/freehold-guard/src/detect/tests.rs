@@ -38,6 +38,28 @@ pub(super) fn entities(text: &str) -> Vec<(String, String)> {
     hits
 }
 
+/// What one detector finds in a text: entities, and what they cover.
+pub(super) fn found_by(
+    detector: impl Fn(&str, &mut dyn FnMut(Hit)),
+    text: &str,
+) -> Vec<(String, &str)> {
+    let mut hits = Vec::new();
+    detector(text, &mut |hit| {
+        assert!((0.0..=1.0).contains(&hit.confidence), "{hit:?}");
+        hits.push((hit.entity.to_string(), &text[hit.range]));
+    });
+    hits
+}
+
+/// Compares what was found in a text with what should have been.
+pub(super) fn compare<T: AsRef<str>>(text: &str, found: &[(String, T)], expected: &[(&str, &str)]) {
+    let found: Vec<(&str, &str)> = found
+        .iter()
+        .map(|(entity, part)| (entity.as_str(), part.as_ref()))
+        .collect();
+    assert_eq!(found, expected, "{text}");
+}
+
 /// True when something of an entity type is found in a text.
 pub(super) fn finds(text: &str, entity: &str) -> bool {
     entities(text).iter().any(|(found, _)| found == entity)

@@ -6,6 +6,7 @@ mod audit;
 mod canary;
 mod clients;
 mod connections;
+#[path = "../../../freehold-guard/tests/texts/disguise.rs"]
 mod disguise;
 mod faults;
 mod headers;

@@ -1,23 +1,11 @@
 use proptest::prelude::*;
 
 use super::detect;
+use crate::detect::tests::{compare, found_by};
 
 /// The entity and the text of everything that is found.
-fn found(text: &str) -> Vec<(String, &str)> {
-    let mut hits = Vec::new();
-    detect(text, &mut |hit| {
-        hits.push((hit.entity.to_string(), &text[hit.range]))
-    });
-    hits
-}
-
 fn check(text: &str, expected: &[(&str, &str)]) {
-    let found = found(text);
-    let found: Vec<(&str, &str)> = found
-        .iter()
-        .map(|(entity, part)| (entity.as_str(), *part))
-        .collect();
-    assert_eq!(found, expected, "{text}");
+    compare(text, &found_by(detect, text), expected);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Which words may be part of a name, and what the tagger looks at.
 
+use super::address::{FORMS_OF_ADDRESS, GREETINGS};
 use super::token::{Gap, Shape, Token, key, mix};
 
 /// Rows of weights, a power of two.
@@ -72,70 +73,12 @@ const CUES: &[&str] = &[
     "heet",
 ];
 
-/// Forms of address: no part of a name.
-const TITLES: &[&str] = &[
-    "mr",
-    "mrs",
-    "ms",
-    "miss",
-    "mister",
-    "dr",
-    "doctor",
-    "prof",
-    "professor",
-    "sir",
-    "madam",
-    "herr",
-    "frau",
-    "mme",
-    "mlle",
-    "monsieur",
-    "madame",
-    "sr",
-    "sra",
-    "srta",
-    "señor",
-    "señora",
-    "don",
-    "doña",
-    "signor",
-    "signora",
-    "dott",
-    "dottor",
-    "dhr",
-    "mevrouw",
-    "pan",
-    "pani",
-    "dear",
-    "hi",
-    "hello",
-    "hey",
-    "hallo",
-    "liebe",
-    "lieber",
-    "cher",
-    "chère",
-    "hola",
-    "ciao",
-    "olá",
-    "beste",
-    "shri",
-    "smt",
-    "bapak",
-    "ibu",
-    "mom",
-    "mum",
-    "dad",
-    "mommy",
-    "daddy",
-];
-
 /// Hashes of a handful of words, sorted.
 struct Words(Vec<u32>);
 
 impl Words {
-    fn new(words: &[&str]) -> Self {
-        let mut keys: Vec<u32> = words.iter().map(|word| key(word)).collect();
+    fn new<'a>(words: impl Iterator<Item = &'a &'a str>) -> Self {
+        let mut keys: Vec<u32> = words.map(|word| key(word)).collect();
         keys.sort_unstable();
         Self(keys)
     }
@@ -155,9 +98,9 @@ pub struct Gate {
 impl Default for Gate {
     fn default() -> Self {
         Self {
-            links: Words::new(LINKS),
-            cues: Words::new(CUES),
-            titles: Words::new(TITLES),
+            links: Words::new(LINKS.iter()),
+            cues: Words::new(CUES.iter()),
+            titles: Words::new(FORMS_OF_ADDRESS.iter().chain(GREETINGS)),
         }
     }
 }

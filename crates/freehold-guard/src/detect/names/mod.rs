@@ -11,12 +11,14 @@ use std::sync::LazyLock;
 
 use super::Hit;
 
+mod address;
 mod features;
 pub(super) mod letter;
 mod lexicon;
 mod tagger;
 mod token;
 
+use address::{FORMS_OF_ADDRESS, MORE_FORMS_OF_ADDRESS};
 pub use features::{FEATURES, Gate, LEXICAL_FEATURES, ROWS, features};
 pub use lexicon::{Grades, LEXICON_BYTES, Lexicon};
 pub use tagger::{LABELS, MAGIC, Model, ROW_BYTES, Scratch, Span, may_follow};
@@ -84,8 +86,9 @@ fn title_before(text: &str, name: usize) -> Option<Range<usize>> {
             .count();
         let from = bare.len() - length;
         let known = bare.get(from..).is_some_and(|word| {
-            HONORIFICS
+            FORMS_OF_ADDRESS
                 .iter()
+                .chain(MORE_FORMS_OF_ADDRESS)
                 .any(|title| title.eq_ignore_ascii_case(word))
         });
         if line.len() == start || !known {
@@ -101,50 +104,6 @@ fn title_before(text: &str, name: usize) -> Option<Range<usize>> {
 
 /// Longest form of address that is looked for.
 const TITLE_BYTES_MAX: usize = 12;
-
-/// Forms of address that stand before names.
-const HONORIFICS: &[&str] = &[
-    "mr",
-    "mrs",
-    "ms",
-    "miss",
-    "mister",
-    "dr",
-    "doctor",
-    "prof",
-    "professor",
-    "sir",
-    "madam",
-    "herr",
-    "frau",
-    "mme",
-    "mlle",
-    "monsieur",
-    "madame",
-    "sr",
-    "sra",
-    "srta",
-    "señor",
-    "señora",
-    "don",
-    "doña",
-    "signor",
-    "signora",
-    "dott",
-    "dottor",
-    "dhr",
-    "mevrouw",
-    "pan",
-    "pani",
-    "shri",
-    "smt",
-    "bapak",
-    "ibu",
-    "hr",
-    "fr",
-    "bay",
-    "bayan",
-];
 
 /// Finds names with a given model: class, byte range and confidence of each.
 pub fn detect_with(

@@ -1,23 +1,10 @@
 use proptest::prelude::*;
 
 use super::{DETECTOR, PIECE_BYTES, detect, piece_end, token};
-
-fn found(text: &str) -> Vec<(String, &str)> {
-    let mut hits = Vec::new();
-    detect(text, &mut |hit| {
-        assert!((0.0..=1.0).contains(&hit.confidence));
-        hits.push((hit.entity.to_string(), &text[hit.range]));
-    });
-    hits
-}
+use crate::detect::tests::{compare, found_by};
 
 fn check(text: &str, expected: &[(&str, &str)]) {
-    let found = found(text);
-    let found: Vec<(&str, &str)> = found
-        .iter()
-        .map(|(entity, part)| (entity.as_str(), *part))
-        .collect();
-    assert_eq!(found, expected, "{text}");
+    compare(text, &found_by(detect, text), expected);
 }
 
 #[test]
@@ -102,7 +89,7 @@ fn forms_of_address() {
         ("Hello Amelia Thornton, how are you?", None),
         ("The dr sent Amelia Thornton home.", None),
     ] {
-        let titles: Vec<_> = found(text)
+        let titles: Vec<_> = found_by(detect, text)
             .into_iter()
             .filter(|(entity, _)| entity == "person_title")
             .map(|(_, part)| part)
@@ -119,7 +106,7 @@ fn values_in_code_and_data_are_read() {
         r#"<contact name="Amelia Thornton" role="owner"/>"#,
         r#"1,"Amelia Thornton","Boston""#,
     ] {
-        let persons: Vec<_> = found(text)
+        let persons: Vec<_> = found_by(detect, text)
             .into_iter()
             .filter(|(entity, _)| entity == "person")
             .map(|(_, part)| part)
@@ -173,8 +160,8 @@ fn a_possessive_is_no_part_of_the_name() {
 fn the_answer_is_the_same_each_time_and_in_long_texts() {
     let sentence = "My name is Amelia Thornton and I live in Boston. ";
     let text = sentence.repeat(2_000);
-    assert_eq!(found(&text).len(), 2 * 2_000);
-    assert_eq!(found(&text), found(&text));
+    assert_eq!(found_by(detect, &text).len(), 2 * 2_000);
+    assert_eq!(found_by(detect, &text), found_by(detect, &text));
 }
 
 #[test]

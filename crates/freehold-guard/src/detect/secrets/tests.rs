@@ -1,12 +1,7 @@
-use crate::detect::tests::{entities, finds};
+use crate::detect::tests::{compare, entities, finds};
 
 fn check(text: &str, expected: &[(&str, &str)]) {
-    let found = entities(text);
-    let found: Vec<_> = found
-        .iter()
-        .map(|(entity, it)| (entity.as_str(), it.as_str()))
-        .collect();
-    assert_eq!(found, expected, "{text}");
+    compare(text, &entities(text), expected);
 }
 
 fn check_clean(text: &str) {
