@@ -1,5 +1,5 @@
 //! The traits between the request path and the outside world: [`Backend`], [`Ledger`],
-//! [`Accounts`], [`Meter`], [`Audit`], [`Clock`].
+//! [`Accounts`], [`Meter`], [`Audit`], [`Prompts`], [`Clock`].
 //!
 //! Traits and the values they exchange only: no implementation, no I/O. A backend takes a [`Call`],
 //! and a call cannot be made without a [`freehold_policy::Passage`], so nothing reaches a backend
@@ -11,6 +11,7 @@ mod backend;
 mod clock;
 mod ledger;
 mod meter;
+mod prompts;
 
 pub use accounts::{Account, Accounts};
 pub use audit::{Audit, AuditError};
@@ -21,3 +22,4 @@ pub use meter::{
     Bound, Budget, Denial, Limits, Meter, Period, Remaining, Reservation, ReserveError, Scope,
     Shortage, Standing, Used,
 };
+pub use prompts::{AnswerEnd, Prompts, Sample, SampleFacts, Text, Unkept};
