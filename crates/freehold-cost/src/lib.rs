@@ -9,8 +9,12 @@
 
 mod owned;
 mod price_book;
+mod price_list;
 mod rounding;
 pub mod tokens;
 
 pub use owned::{OwnedMeter, Ticket};
-pub use price_book::{PriceBook, UnknownCost};
+pub use price_book::{
+    BOOK_BYTES_MAX, BUNDLED_VERSION, BadBook, BookChange, ListedPrice, ListedRates, ListedTier,
+    PriceBook, UnknownCost, differences,
+};

@@ -96,6 +96,8 @@ impl OwnedMeter {
             total: saturating(busy + idle_share),
             idle_share: saturating(idle_share),
             basis: CostBasis::Hours,
+            gap: None,
+            book: None,
         }
     }
 

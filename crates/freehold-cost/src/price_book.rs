@@ -3,14 +3,21 @@
 use std::collections::HashMap;
 use std::time::{Duration, UNIX_EPOCH};
 
-use freehold_types::outcome::{Cost, CostBasis};
+use freehold_types::outcome::{Cost, CostBasis, CostGap};
+use freehold_types::price::{BookId, PriceList, TokenRates};
+use freehold_types::usage::ServiceTier;
 use freehold_types::{NanoUsd, PriceBasis, Usage};
-use genai_prices::{Calculator, ErrorKind, PriceRequest, UsageKey};
+use genai_prices::{ErrorKind, PriceRequest, UsageKey};
 use parking_lot::RwLock;
 
+use crate::price_list;
 use crate::rounding::{from_listed_usd, nearest, saturating};
 
-const MILLION: i128 = 1_000_000;
+mod data;
+mod listing;
+
+pub use data::{BOOK_BYTES_MAX, BUNDLED_VERSION, BadBook};
+pub use listing::{BookChange, ListedPrice, ListedRates, ListedTier, differences};
 
 /// Tokens at which list prices are sampled for estimates: below every long-prompt tier.
 const SAMPLE_TOKENS: u32 = 1_000;
@@ -70,16 +77,19 @@ struct Sample {
 
 /// Knows list prices by provider, model and date.
 ///
-/// The price data is compiled in; the first use decodes it (about 55 ms and 17 MB, once per process),
-/// so make one at start-up.
+/// The bundled price data is compiled in; the first use decodes it (about 55 ms and 17 MB, once per
+/// process), so make one at start-up.
 pub struct PriceBook {
-    listed: &'static Calculator,
+    data: data::Data,
+    id: BookId,
     samples: RwLock<HashMap<String, HashMap<String, Sample>>>,
 }
 
 impl std::fmt::Debug for PriceBook {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PriceBook").finish_non_exhaustive()
+        f.debug_struct("PriceBook")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -90,19 +100,16 @@ impl Default for PriceBook {
 }
 
 impl PriceBook {
-    /// The price book that is compiled in.
-    pub fn bundled() -> Self {
-        Self {
-            listed: Calculator::bundled(),
-            samples: RwLock::default(),
-        }
-    }
-
     /// What `usage` cost at the price of `at_unix_ms` (Unix milliseconds of the request).
     ///
-    /// Cached, cache-write (5 minutes and 1 hour), reasoning and audio tokens have their own price
-    /// where the vendor has one, and are never charged a second time as part of their whole. Parts
-    /// that exceed their whole (a vendor's slip) are cut to it.
+    /// Cached, cache-write (5 minutes and 1 hour), reasoning, audio and image tokens have their own
+    /// price where the vendor has one, and are never charged a second time as part of their whole.
+    /// Parts that exceed their whole (a vendor's slip) are cut to it. Hosted tools are charged by the
+    /// call, and tokens at the price of the service tier that the answer names. What is missing in the
+    /// price book for that is told as the cost's gap.
+    ///
+    /// A vendor that reports what it has charged is believed, unless the operator has a price of their
+    /// own.
     ///
     /// Rounding: once per request, to the nearest nano-USD, halves up. The operator's own price per
     /// token is computed in integers throughout; list prices in floats whose error is far below a
@@ -116,29 +123,59 @@ impl PriceBook {
         usage: &Usage,
         at_unix_ms: u64,
     ) -> Result<Cost, UnknownCost> {
-        let usage = consistent(usage);
-        let total = match basis {
-            PriceBasis::Unknown => return Err(UnknownCost::NoPrice),
-            PriceBasis::Hourly { .. } => return Err(UnknownCost::Hourly),
-            PriceBasis::Listed { provider, model } => {
-                self.listed(provider, model, &usage, at_unix_ms)?
-            }
-            PriceBasis::PerToken {
-                input_per_million,
-                cached_input_per_million,
-                output_per_million,
-            } => per_token(
-                &usage,
-                *input_per_million,
-                cached_input_per_million.unwrap_or(*input_per_million),
-                *output_per_million,
-            ),
-        };
-        Ok(Cost {
+        let usage = usage.consistent();
+        let cost = |total, basis| Cost {
             total,
             idle_share: NanoUsd::ZERO,
-            basis: CostBasis::Tokens,
-        })
+            basis,
+            gap: None,
+            book: None,
+        };
+        match (basis, usage.reported_cost) {
+            (PriceBasis::Hourly { .. }, _) => Err(UnknownCost::Hourly),
+            (PriceBasis::Listed { .. } | PriceBasis::Unknown, Some(charged)) => {
+                Ok(cost(charged, CostBasis::Reported))
+            }
+            (PriceBasis::Unknown, None) => Err(UnknownCost::NoPrice),
+            (PriceBasis::Listed { provider, model }, None) => {
+                let (total, gap) = self.listed_in_full(provider, model, &usage, at_unix_ms)?;
+                Ok(Cost {
+                    gap,
+                    book: Some(self.id),
+                    ..cost(total, CostBasis::Tokens)
+                })
+            }
+            (PriceBasis::List(list), _) => {
+                let (total, gap) = price_list::cost(list, &usage);
+                Ok(Cost {
+                    gap,
+                    ..cost(total, CostBasis::Tokens)
+                })
+            }
+            (
+                PriceBasis::PerToken {
+                    input_per_million,
+                    cached_input_per_million,
+                    output_per_million,
+                },
+                _,
+            ) => {
+                let list = PriceList {
+                    rates: TokenRates {
+                        input: *input_per_million,
+                        cached_input: *cached_input_per_million,
+                        output: *output_per_million,
+                        ..TokenRates::default()
+                    },
+                    ..PriceList::default()
+                };
+                let (total, gap) = price_list::cost(&list, &usage);
+                Ok(Cost {
+                    gap,
+                    ..cost(total, CostBasis::Tokens)
+                })
+            }
+        }
     }
 
     /// What a request will probably cost, for routing: nothing cached, output as expected. Cheap
@@ -184,15 +221,63 @@ impl PriceBook {
     ///
     /// Only exact model ids are found: a guess could let a prompt through that does not fit.
     pub fn context_window_tokens(&self, provider: &str, model: &str) -> Option<u64> {
-        let provider = self.listed.find_provider(Some(provider), None).ok()??;
+        let provider = self
+            .data
+            .calculator()
+            .find_provider(Some(provider), None)
+            .ok()??;
         let mut models = provider.models();
         models.find(|listed| listed.id() == model)?.context_window()
     }
 
     /// The price book's id for a provider, by id or alias; `None` when it knows none.
-    pub fn provider_id(&self, provider: &str) -> Option<&'static str> {
-        let found = self.listed.find_provider(Some(provider), None).ok()??;
+    pub fn provider_id(&self, provider: &str) -> Option<&str> {
+        let found = self
+            .data
+            .calculator()
+            .find_provider(Some(provider), None)
+            .ok()??;
         Some(found.id())
+    }
+
+    /// The price with everything that the answer tells, and what the price book does not know of it.
+    fn listed_in_full(
+        &self,
+        provider: &str,
+        model: &str,
+        usage: &Usage,
+        at_unix_ms: u64,
+    ) -> Result<(NanoUsd, Option<CostGap>), UnknownCost> {
+        let total = self.listed(provider, model, usage, at_unix_ms)?;
+        let without = |less: Usage| self.listed(provider, model, &less, at_unix_ms);
+        if usage.web_searches > 0 {
+            let rest = without(Usage {
+                web_searches: 0,
+                ..*usage
+            });
+            if rest == Ok(total) {
+                return Ok((total, Some(CostGap::ToolFee)));
+            }
+        }
+        if usage.code_executions > 0 {
+            let rest = without(Usage {
+                code_executions: 0,
+                ..*usage
+            });
+            if rest == Ok(total) {
+                return Ok((total, Some(CostGap::ToolFee)));
+            }
+        }
+        if usage.service_tier != ServiceTier::Standard && total > NanoUsd::ZERO {
+            let standard = without(Usage {
+                service_tier: ServiceTier::Standard,
+                ..*usage
+            });
+            if standard == Ok(total) {
+                return Ok((total, Some(CostGap::TierPrice)));
+            }
+        }
+        Ok((total, None))
     }
 
     fn listed(
@@ -202,7 +287,8 @@ impl PriceBook {
         usage: &Usage,
         at_unix_ms: u64,
     ) -> Result<NanoUsd, UnknownCost> {
-        let usd = self.listed_usd(provider, model, &listed_usage(usage), at_unix_ms)?;
+        let listed = listed_usage(usage);
+        let usd = self.listed_usd(provider, model, &listed, usage.service_tier, at_unix_ms)?;
         let not_priceable = |detail: &str| UnknownCost::NotPriceable {
             provider: short(provider),
             model: short(model),
@@ -220,14 +306,20 @@ impl PriceBook {
         provider: &str,
         model: &str,
         usage: &genai_prices::Usage,
+        tier: ServiceTier,
         at_unix_ms: u64,
     ) -> Result<f64, UnknownCost> {
         // Later than the year 2500 is a broken clock; the newest price is the best answer to it.
         let since_epoch = Duration::from_millis(at_unix_ms.min(16_725_225_600_000));
-        let request = PriceRequest::new(model, usage)
+        let mut request = PriceRequest::new(model, usage)
             .with_provider_id(provider)
             .with_timestamp(UNIX_EPOCH + since_epoch);
-        match self.listed.calculate(&request) {
+        request = match tier {
+            ServiceTier::Standard => request,
+            ServiceTier::Batch => request.with_price_context("processing", "batch"),
+            named => request.with_price_context("service_tier", named.as_str()),
+        };
+        match self.data.calculator().calculate(&request) {
             Ok(price) => Ok(price.total_price),
             Err(error) => Err(match error.kind() {
                 ErrorKind::ProviderNotFound | ErrorKind::ModelNotFound => UnknownCost::NotListed {
@@ -282,7 +374,7 @@ impl PriceBook {
                 (UsageKey::INPUT_TOKENS, f64::from(input)),
                 (UsageKey::OUTPUT_TOKENS, f64::from(output)),
             ]);
-            self.listed_usd(provider, model, &usage, at_unix_ms)
+            self.listed_usd(provider, model, &usage, ServiceTier::Standard, at_unix_ms)
         };
         let request_usd = rate(0, 0)?;
         let input_usd = (rate(SAMPLE_TOKENS, 0)? - request_usd) / f64::from(SAMPLE_TOKENS);
@@ -302,25 +394,6 @@ impl PriceBook {
     }
 }
 
-/// Cuts parts to their whole.
-fn consistent(usage: &Usage) -> Usage {
-    let mut usage = *usage;
-    usage.cached_input_tokens = usage.cached_input_tokens.min(usage.input_tokens);
-    usage.cache_write_tokens = usage
-        .cache_write_tokens
-        .min(usage.input_tokens - usage.cached_input_tokens);
-    usage.cache_write_1h_tokens = usage.cache_write_1h_tokens.min(usage.cache_write_tokens);
-    // Audio in a cache is not told apart: what is cached counts as text first.
-    usage.input_audio_tokens = usage
-        .input_audio_tokens
-        .min(usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens);
-    usage.reasoning_tokens = usage.reasoning_tokens.min(usage.output_tokens);
-    usage.output_audio_tokens = usage
-        .output_audio_tokens
-        .min(usage.output_tokens - usage.reasoning_tokens);
-    usage
-}
-
 /// The usage in the price book's terms: parts are contained in wholes there too.
 fn listed_usage(usage: &Usage) -> genai_prices::Usage {
     let parts = [
@@ -330,7 +403,15 @@ fn listed_usage(usage: &Usage) -> genai_prices::Usage {
         (UsageKey::INPUT_AUDIO_TOKENS, usage.input_audio_tokens),
         (UsageKey::OUTPUT_REASONING_TOKENS, usage.reasoning_tokens),
         (UsageKey::OUTPUT_AUDIO_TOKENS, usage.output_audio_tokens),
-        // Overlaps that nobody reports: none, as `consistent` has arranged.
+        (UsageKey::INPUT_IMAGE_TOKENS, usage.input_image_tokens),
+        (UsageKey::OUTPUT_IMAGE_TOKENS, usage.output_image_tokens),
+        (UsageKey::WEB_SEARCHES, usage.web_searches),
+        (UsageKey::CODE_EXECUTIONS, usage.code_executions),
+        // Overlaps that nobody reports: none, as `Usage::consistent` has arranged.
+        (UsageKey::CACHE_IMAGE_READ_TOKENS, 0),
+        (UsageKey::CACHE_IMAGE_WRITE_TOKENS, 0),
+        (UsageKey::CACHE_IMAGE_WRITE_1H_TOKENS, 0),
+        (UsageKey::OUTPUT_IMAGE_REASONING_TOKENS, 0),
         (UsageKey::CACHE_AUDIO_READ_TOKENS, 0),
         (UsageKey::CACHE_AUDIO_WRITE_TOKENS, 0),
         (UsageKey::CACHE_AUDIO_WRITE_1H_TOKENS, 0),
@@ -348,22 +429,6 @@ fn listed_usage(usage: &Usage) -> genai_prices::Usage {
         .filter(|(_, tokens)| *tokens > 0 || positive > 1);
     listed.extend(parts.map(|(key, tokens)| (key, count(tokens))));
     listed
-}
-
-fn per_token(usage: &Usage, input: NanoUsd, cached: NanoUsd, output: NanoUsd) -> NanoUsd {
-    let fresh_tokens = usage.input_tokens - usage.cached_input_tokens;
-    let nanos_per_million = [
-        (fresh_tokens, input),
-        (usage.cached_input_tokens, cached),
-        (usage.output_tokens, output),
-    ]
-    .into_iter()
-    .map(|(tokens, price)| i128::from(tokens) * i128::from(price.nanos().max(0)))
-    .fold(0_i128, i128::saturating_add);
-    if nanos_per_million > i128::MAX - MILLION {
-        return saturating(i128::MAX);
-    }
-    nearest(nanos_per_million, MILLION)
 }
 
 #[expect(

@@ -4,7 +4,9 @@ use freehold_types::NanoUsd;
 
 /// `numerator / denominator` nano-USD, to the nearest, halves up. Saturates.
 pub(crate) fn nearest(numerator: i128, denominator: i128) -> NanoUsd {
-    let rounded = (numerator + denominator / 2).div_euclid(denominator);
+    let rounded = numerator
+        .saturating_add(denominator / 2)
+        .div_euclid(denominator);
     saturating(rounded)
 }
 

@@ -7,7 +7,8 @@ use freehold_types::audit::AuditName;
 use freehold_types::outcome::{ErrorSummary, Timing};
 use freehold_types::{
     AttemptRecord, Decision, Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName,
-    KeyName, NanoUsd, Outcome, OutcomeStatus, RequestId, RouteName, Sensitivity, TeamName, Usage, UsageBasis,
+    KeyName, NanoUsd, Outcome, OutcomeStatus, RequestId, RouteName, Sensitivity, TeamName, Usage,
+    UsageBasis,
 };
 
 use crate::audit::Proof;
@@ -182,41 +183,13 @@ fn total_usage(attempts: &[AttemptRecord]) -> Usage {
         .iter()
         .map(|attempt| attempt.usage)
         .filter(|usage| usage.total_tokens() > 0);
-    let sum = used.reduce(|sum, usage| Usage {
-        input_tokens: sum.input_tokens.saturating_add(usage.input_tokens),
-        cached_input_tokens: sum
-            .cached_input_tokens
-            .saturating_add(usage.cached_input_tokens),
-        cache_write_tokens: sum
-            .cache_write_tokens
-            .saturating_add(usage.cache_write_tokens),
-        cache_write_1h_tokens: sum
-            .cache_write_1h_tokens
-            .saturating_add(usage.cache_write_1h_tokens),
-        input_audio_tokens: sum
-            .input_audio_tokens
-            .saturating_add(usage.input_audio_tokens),
-        output_tokens: sum.output_tokens.saturating_add(usage.output_tokens),
-        reasoning_tokens: sum.reasoning_tokens.saturating_add(usage.reasoning_tokens),
-        output_audio_tokens: sum
-            .output_audio_tokens
-            .saturating_add(usage.output_audio_tokens),
-        basis: less_certain(sum.basis, usage.basis),
-    });
+    let sum = used.reduce(Usage::plus);
     // An upstream that reported zero tokens said so; without attempts nothing was used at all.
     sum.or_else(|| attempts.last().map(|attempt| attempt.usage))
         .unwrap_or(Usage {
             basis: UsageBasis::Counted,
             ..Usage::default()
         })
-}
-
-fn less_certain(one: UsageBasis, other: UsageBasis) -> UsageBasis {
-    match (one, other) {
-        (UsageBasis::Estimated, _) | (_, UsageBasis::Estimated) => UsageBasis::Estimated,
-        (UsageBasis::Reported, _) | (_, UsageBasis::Reported) => UsageBasis::Reported,
-        (UsageBasis::Counted, UsageBasis::Counted) => UsageBasis::Counted,
-    }
 }
 
 /// Cost of all attempts. Unknown as soon as one that used tokens has an unknown cost.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::price::PriceList;
 use crate::{BackendId, DeploymentId, Dialect, NanoUsd, Perimeter, Region, Tag};
 
 /// Where a backend's machines stand and what they are certified for.
@@ -85,6 +86,8 @@ pub enum PriceBasis {
         /// Output.
         output_per_million: NanoUsd,
     },
+    /// By token, at the operator's own list: what `PerToken` cannot say.
+    List(Box<PriceList>),
     /// By the hour, whether busy or idle (an owned machine).
     Hourly {
         /// Cost of one hour.

@@ -14,6 +14,7 @@ pub mod error;
 pub mod ids;
 pub mod money;
 pub mod outcome;
+pub mod price;
 pub mod request;
 pub mod sensitivity;
 pub mod usage;

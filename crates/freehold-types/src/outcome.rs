@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::Decision;
 use crate::error::{ErrorKind, ErrorSource};
+use crate::price::BookId;
 use crate::{
     BackendId, DeploymentId, Dialect, FlowName, KeyName, NanoUsd, Perimeter, Region, RequestId,
     RouteName, Sensitivity, TeamName, Usage,
@@ -41,10 +42,10 @@ pub struct Outcome {
     pub route: RouteName,
     /// Who asked.
     pub key: KeyName,
-    /// The workload.
     /// Whose key it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub team: Option<TeamName>,
+    /// The workload.
     pub flow: Option<FlowName>,
     /// The label that policy acted on.
     pub sensitivity: Sensitivity,
@@ -137,6 +138,22 @@ pub struct Cost {
     pub idle_share: NanoUsd,
     /// Where the figure comes from.
     pub basis: CostBasis,
+    /// What the figure does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gap: Option<CostGap>,
+    /// The price book of a listed price.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub book: Option<BookId>,
+}
+
+/// What a cost does not know. The figure is the best there is, and may differ from the invoice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CostGap {
+    /// No price is known for the service tier: the standard price was taken.
+    TierPrice,
+    /// No fee is known for a hosted tool that was used: it is not in the figure.
+    ToolFee,
 }
 
 /// Where a cost comes from.
@@ -147,6 +164,8 @@ pub enum CostBasis {
     Tokens,
     /// Time on an owned machine.
     Hours,
+    /// What the upstream says it has charged.
+    Reported,
 }
 
 /// How long things took, in microseconds after admission.

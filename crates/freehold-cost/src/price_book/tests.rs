@@ -314,3 +314,126 @@ fn busy_time_is_priced_by_the_hour() {
         NanoUsd::ZERO
     );
 }
+
+/// An upstream's answer with something beside tokens in it.
+fn cost(provider: &str, model: &str, usage: Usage) -> Cost {
+    let book = PriceBook::bundled();
+    book.cost(&listed(provider, model), &usage, NOON).unwrap()
+}
+
+#[test]
+fn hosted_tools_are_charged_by_the_call() {
+    let usage = Usage {
+        input_tokens: 100,
+        output_tokens: 10,
+        web_searches: 3,
+        ..Usage::default()
+    };
+    // claude-haiku-4-5: 1,000 / 5,000 nano-USD per token; 10 $ per thousand searches.
+    let told = cost("anthropic", "claude-haiku-4-5", usage);
+    assert_eq!(told.total.nanos(), 100_000 + 50_000 + 3 * 10_000_000);
+    assert_eq!(told.gap, None);
+    // No fee is known: the figure says that it lacks one.
+    let told = cost("groq", "openai/gpt-oss-20b", usage);
+    assert_eq!(told.total.nanos(), 100 * 75 + 10 * 300);
+    assert_eq!(told.gap, Some(CostGap::ToolFee));
+    let ran = Usage {
+        web_searches: 0,
+        code_executions: 1,
+        ..usage
+    };
+    let told = cost("anthropic", "claude-haiku-4-5", ran);
+    assert_eq!(told.gap, Some(CostGap::ToolFee));
+}
+
+#[test]
+fn service_tiers_have_their_price_or_say_that_it_is_unknown() {
+    let usage = |service_tier| Usage {
+        input_tokens: 1_000,
+        cached_input_tokens: 400,
+        output_tokens: 100,
+        service_tier,
+        ..Usage::default()
+    };
+    // gpt-5: 1,250 / 125 / 10,000; flex and batch half, priority and fast double (2026-10-20).
+    for (tier, nanos) in [
+        (
+            ServiceTier::Standard,
+            600 * 1_250 + 400 * 125 + 100 * 10_000,
+        ),
+        (ServiceTier::Flex, 600 * 625 + 25_000 + 100 * 5_000),
+        (ServiceTier::Batch, 600 * 625 + 25_000 + 100 * 5_000),
+        (
+            ServiceTier::Priority,
+            600 * 2_500 + 400 * 250 + 100 * 20_000,
+        ),
+        (ServiceTier::Fast, 600 * 2_500 + 400 * 250 + 100 * 20_000),
+    ] {
+        let told = cost("openai", "gpt-5", usage(tier));
+        assert_eq!((told.total.nanos(), told.gap), (nanos, None), "{tier:?}");
+    }
+    // claude-haiku-4-5 has no list price for priority: 1,000 / 100 / 5,000.
+    let told = cost(
+        "anthropic",
+        "claude-haiku-4-5",
+        usage(ServiceTier::Priority),
+    );
+    assert_eq!(told.total.nanos(), 600_000 + 40_000 + 500_000);
+    assert_eq!(told.gap, Some(CostGap::TierPrice));
+}
+
+#[test]
+fn pictures_have_their_price() {
+    // gemini-2.5-flash-image: 300 in, 2,500 out, 30,000 for a token of a picture.
+    let usage = Usage {
+        input_tokens: 100,
+        input_image_tokens: 40,
+        output_tokens: 1_300,
+        output_image_tokens: 1_290,
+        ..Usage::default()
+    };
+    let told = cost("google", "gemini-2.5-flash-image", usage);
+    assert_eq!(told.total.nanos(), 100 * 300 + 10 * 2_500 + 1_290 * 30_000);
+}
+
+#[test]
+fn what_the_vendor_says_it_has_charged_counts_unless_the_operator_has_a_price() {
+    let charged = NanoUsd::from_nanos(123_456);
+    let usage = Usage {
+        input_tokens: 1_000,
+        output_tokens: 10,
+        reported_cost: Some(charged),
+        ..Usage::default()
+    };
+    let book = PriceBook::bundled();
+    for basis in [
+        listed("openrouter", "anthropic/claude-sonnet-5.5"),
+        listed("nobody", "nothing"),
+        PriceBasis::Unknown,
+    ] {
+        let told = book.cost(&basis, &usage, NOON).unwrap();
+        assert_eq!((told.total, told.basis), (charged, CostBasis::Reported));
+        assert_eq!(told.book, None);
+    }
+    let own = PriceBasis::PerToken {
+        input_per_million: NanoUsd::from_nanos(1_000_000),
+        cached_input_per_million: None,
+        output_per_million: NanoUsd::ZERO,
+    };
+    let told = book.cost(&own, &usage, NOON).unwrap();
+    assert_eq!((told.total.nanos(), told.basis), (1_000, CostBasis::Tokens));
+    assert_eq!(told.book, None);
+}
+
+#[test]
+fn a_cost_tells_its_book() {
+    let told = cost(
+        "openai",
+        "gpt-5",
+        Usage {
+            input_tokens: 1,
+            ..Usage::default()
+        },
+    );
+    assert_eq!(told.book.unwrap().as_str(), "genai-0.2.1");
+}

@@ -94,6 +94,8 @@ pub(crate) fn attempt(
             total: NanoUsd::from_nanos(nanos),
             idle_share: NanoUsd::from_nanos(nanos / 3),
             basis: CostBasis::Hours,
+            gap: None,
+            book: None,
         }),
     }
 }
