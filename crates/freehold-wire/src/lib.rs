@@ -32,6 +32,7 @@ mod openai_chat;
 mod options;
 mod sse;
 mod stream;
+mod told;
 mod translate;
 mod validate;
 

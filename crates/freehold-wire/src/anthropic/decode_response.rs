@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::decode_content::decode_block;
 use super::stop::finish_reason;
-use super::usage::WireUsage;
+use super::usage::UsageSoFar;
 use crate::error_body::{error_in_answer, garbled};
 use crate::fields::Path;
 use crate::openai_chat::decode_response::take_text;
@@ -29,11 +29,11 @@ pub(crate) fn decode_response(body: &[u8]) -> Result<Response, Error> {
     for key in ["type", "role"] {
         map.shift_remove(key);
     }
-    let usage = map.shift_remove("usage").and_then(|usage| {
-        serde_json::from_value::<Option<WireUsage>>(usage)
-            .ok()
-            .flatten()
-    });
+    let mut usage = UsageSoFar::default();
+    let told = map.shift_remove("usage").filter(|told| !told.is_null());
+    if let Some(told) = told {
+        usage.take(&told.to_string());
+    }
     let finish = take_text(&mut map, "stop_reason").map(|word| finish_reason(&word));
     let choice = Choice {
         parts,
@@ -46,7 +46,7 @@ pub(crate) fn decode_response(body: &[u8]) -> Result<Response, Error> {
         model: take_text(&mut map, "model").unwrap_or_default(),
         created_s: None,
         choices: vec![choice],
-        usage: usage.map(|usage| usage.to_usage()),
+        usage: usage.usage(true),
         extra: {
             map.retain(|_, value| !value.is_null());
             map

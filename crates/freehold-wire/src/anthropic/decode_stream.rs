@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::decode_response::decode_lenient;
 use super::stop::finish_reason;
-use super::usage::WireUsage;
+use super::usage::UsageSoFar;
 use crate::error_body::{error_in_answer, garbled};
 use crate::openai_chat::chunk::Text;
 use crate::openai_chat::decode_response::take_text;
@@ -21,7 +21,9 @@ const PARTS_MAX: u32 = 4_096;
 /// Reads one upstream stream.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
-    usage: WireUsage,
+    usage: UsageSoFar,
+    /// Whether the usage of the whole answer has been told.
+    usage_is_whole: bool,
     parts: u32,
     /// Blocks that have begun and not ended: the wire's index and the part's.
     open: Vec<(u64, u32)>,
@@ -41,8 +43,9 @@ struct Wire<'a> {
     message: Option<&'a RawValue>,
     #[serde(borrow, default)]
     content_block: Option<&'a RawValue>,
-    #[serde(default)]
-    usage: Option<WireUsage>,
+    /// Read by itself, so that a malformed one does not cost the answer.
+    #[serde(borrow, default)]
+    usage: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,11 +111,7 @@ impl Decoder {
         let message = wire.message.map_or("{}", RawValue::get);
         let mut message: Map<String, Value> =
             serde_json::from_str(message).map_err(|_| garbled("`message` is malformed"))?;
-        let usage = message.shift_remove("usage").and_then(|usage| {
-            serde_json::from_value::<Option<WireUsage>>(usage)
-                .ok()
-                .flatten()
-        });
+        let usage = message.shift_remove("usage");
         for key in ["type", "role", "content", "stop_reason", "stop_sequence"] {
             message.shift_remove(key);
         }
@@ -125,11 +124,16 @@ impl Decoder {
             created_s: None,
             extra: message,
         });
-        if let Some(usage) = usage {
-            self.usage.merge(usage);
-            events.push(Event::Usage(self.usage.to_usage()));
+        if let Some(usage) = usage.filter(|usage| !usage.is_null()) {
+            self.take_usage(&usage.to_string(), events);
         }
         Ok(())
+    }
+
+    fn take_usage(&mut self, told: &str, events: &mut Events) {
+        self.usage.take(told);
+        let usage = self.usage.usage(self.usage_is_whole);
+        events.extend(usage.map(Event::Usage));
     }
 
     fn block_start(&mut self, wire: &Wire<'_>, events: &mut Events) -> Result<(), Error> {
@@ -204,9 +208,9 @@ impl Decoder {
     }
 
     fn message_delta(&mut self, wire: Wire<'_>, data: &[u8], events: &mut Events) {
-        if let Some(usage) = wire.usage {
-            self.usage.merge(usage);
-            events.push(Event::Usage(self.usage.to_usage()));
+        if let Some(usage) = wire.usage.map(RawValue::get).filter(|raw| *raw != "null") {
+            self.usage_is_whole |= UsageSoFar::tells_output(usage);
+            self.take_usage(usage, events);
         }
         let fields = late_fields(data);
         if !fields.is_empty() {

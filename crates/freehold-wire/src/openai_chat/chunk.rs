@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::usage::{Count, WireUsage};
+use super::usage::{Count, inside};
 
 /// A text that is borrowed from the event unless it has escapes.
 #[derive(Debug, Deserialize)]
@@ -27,13 +27,33 @@ pub(crate) struct Chunk<'a> {
     pub(crate) created: Option<Count>,
     #[serde(borrow, default)]
     pub(crate) choices: Option<Vec<ChunkChoice<'a>>>,
-    #[serde(default)]
-    pub(crate) usage: Option<WireUsage>,
+    /// Read by itself, so that a malformed one does not cost the answer.
+    #[serde(borrow, default)]
+    pub(crate) usage: Option<&'a RawValue>,
+    /// Groq's place for the usage of a stream.
+    #[serde(borrow, default)]
+    pub(crate) x_groq: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) service_tier: Option<Content<'a>>,
     #[serde(borrow, default)]
     pub(crate) error: Option<&'a RawValue>,
     /// vLLM marks errors with `"object": "error"`.
     #[serde(borrow, default)]
     pub(crate) object: Option<Text<'a>>,
+}
+
+impl<'a> Chunk<'a> {
+    /// What the event says of the usage.
+    pub(crate) fn told_usage(&self) -> Option<&'a RawValue> {
+        #[derive(Default, Deserialize)]
+        struct Groq<'a> {
+            #[serde(borrow, default)]
+            usage: Option<&'a RawValue>,
+        }
+        let there = |raw: &&RawValue| raw.get() != "null";
+        let groq = || inside::<Groq<'a>>(self.x_groq).usage.filter(there);
+        self.usage.filter(there).or_else(groq)
+    }
 }
 
 #[derive(Debug, Deserialize)]

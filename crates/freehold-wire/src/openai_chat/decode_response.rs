@@ -3,11 +3,12 @@
 
 use freehold_types::answer::Choice;
 use freehold_types::request::{Extra, Part};
+use freehold_types::usage::ServiceTier;
 use freehold_types::{Dialect, Error, Response};
 use serde_json::{Map, Value};
 
 use super::chunk::{Logprobs, finish_reason};
-use super::usage::WireUsage;
+use super::usage::decode_usage;
 use crate::error_body::{error_in_answer, garbled};
 
 const CHOICES_MAX: usize = 128;
@@ -47,18 +48,16 @@ pub(crate) fn decode_envelope(
 pub(crate) fn decode_head(map: &mut Map<String, Value>) -> Response {
     map.shift_remove("object");
     map.retain(|_, value| !value.is_null());
-    let usage = map.shift_remove("usage").and_then(|usage| {
-        serde_json::from_value::<Option<WireUsage>>(usage)
-            .ok()
-            .flatten()
-    });
+    let tier = map.get("service_tier").and_then(Value::as_str);
+    let tier = ServiceTier::of_word(tier.unwrap_or_default());
+    let usage = map.shift_remove("usage");
     Response {
         id: take_text(map, "id").unwrap_or_default(),
         model: take_text(map, "model").unwrap_or_default(),
         created_s: map
             .shift_remove("created")
             .and_then(|created| created.as_u64()),
-        usage: usage.map(WireUsage::into_usage),
+        usage: usage.and_then(|usage| decode_usage(&usage.to_string(), tier)),
         ..Response::default()
     }
 }

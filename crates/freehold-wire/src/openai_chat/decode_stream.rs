@@ -1,11 +1,13 @@
 //! OpenAI streams, chat and legacy: events of the wire into canonical events.
 
 use freehold_types::request::Extra;
+use freehold_types::usage::ServiceTier;
 use freehold_types::{Delta, Dialect, Error, Event, PartKind, TokenLogprob};
 use serde_json::Value;
 
 use super::chunk::{Chunk, ChunkChoice, Content, Delta as WireDelta, Logprobs, ToolCall};
 use super::chunk::{Text, finish_reason};
+use super::usage::decode_usage;
 use crate::completions::logprobs::LegacyLogprobs;
 use crate::error_body::{error_in_answer, garbled};
 use crate::stream::Events;
@@ -20,6 +22,7 @@ pub(crate) struct Decoder {
     dialect: Dialect,
     hide_usage: bool,
     started: bool,
+    tier: ServiceTier,
     choices: Vec<ChoiceState>,
 }
 
@@ -53,6 +56,7 @@ impl Decoder {
             dialect,
             hide_usage,
             started: false,
+            tier: ServiceTier::Standard,
             choices: Vec::new(),
         }
     }
@@ -95,12 +99,17 @@ impl Decoder {
             return Err(error_in_answer(self.dialect, &body, data));
         }
         self.start(&chunk, data, events);
+        if let Some(Content::Text(word)) = &chunk.service_tier {
+            self.tier = ServiceTier::of_word(word);
+        }
+        let usage = chunk.told_usage();
         let choices = chunk.choices.unwrap_or_default();
-        let only_usage = choices.is_empty() && chunk.usage.is_some();
+        let only_usage = choices.is_empty() && usage.is_some();
         for choice in choices {
             self.choice(choice, events)?;
         }
-        events.extend(chunk.usage.map(|usage| Event::Usage(usage.into_usage())));
+        let usage = usage.and_then(|raw| decode_usage(raw.get(), self.tier));
+        events.extend(usage.map(Event::Usage));
         Ok(only_usage && self.hide_usage)
     }
 
