@@ -6,8 +6,9 @@
 //! does meanwhile. [`Reader`] answers [`UsageQuery`]s and looks up single outcomes. [`StaticAccounts`]
 //! is a [`freehold_ports::Accounts`] over the keys of the configuration. [`audit::AuditLog`] is a
 //! [`freehold_ports::Audit`]: a signed chain of decisions and administrative acts.
+//! [`prompts::PromptStore`] is a [`freehold_ports::Prompts`]: text that policy lets be stored, encrypted.
 //!
-//! This crate never sees a prompt, never decides what a request may do, and never makes a request
+//! This crate never sees a prompt outside of [`prompts`], never decides what a request may do, and never makes a request
 //! wait for the database.
 
 mod accounts;
@@ -21,6 +22,7 @@ mod ledger;
 mod memory;
 pub mod meter;
 mod names;
+pub mod prompts;
 mod query;
 mod reader;
 mod record;
