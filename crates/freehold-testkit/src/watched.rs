@@ -21,16 +21,19 @@ directory=$1
 shift
 "$@" >&2 </dev/null &
 server=$!
-children() { cat "/proc/$server/task/$server/children" 2>/dev/null; }
+# Nobody may be left to read what this shell says.
+trap '' PIPE
+exec 2>/dev/null
+children() { cat "/proc/$server/task/$server/children"; }
 while read -r order; do
     case $order in
         wait) wait "$server"; echo ended ;;
         leave) exit 0 ;;
         INT | TERM) kill -s "$order" "$server"; echo sent ;;
-        *) kill -s "$order" "$server" $(children) 2>/dev/null; echo sent ;;
+        *) kill -s "$order" "$server" $(children); echo sent ;;
     esac
 done
-kill -s KILL "$server" $(children) 2>/dev/null
+kill -s KILL "$server" $(children)
 wait "$server"
 rm -rf -- "$directory"
 "#;
