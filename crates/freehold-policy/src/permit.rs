@@ -92,7 +92,7 @@ impl Permit {
     /// How this request's text is stored; `None` when it is not, because no rule says so, or the
     /// request is not in the sample.
     pub fn storing(&self, id: RequestId) -> Option<Storing> {
-        Storing::of(self.store?, id, &self.masks_outside)
+        Storing::of(self.store?, id, &self.masks_outside, &self.rules)
     }
 
     /// Whether any outside backend may be reached, as far as the label goes.

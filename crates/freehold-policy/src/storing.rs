@@ -6,8 +6,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use freehold_guard::Scan;
 use freehold_types::{RequestId, Sensitivity};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
@@ -16,6 +18,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::mask::{Masked, Masks};
 use crate::permit::Denial;
+use crate::rule::Rule;
 use crate::settings::schema;
 
 /// Longest time that a rule may keep text, in days: ten years.
@@ -279,20 +282,35 @@ impl fmt::Display for Terms {
 pub struct Storing {
     id: RequestId,
     terms: Terms,
+    /// What of the request must be masked.
     masks: Masks,
+    /// Rules that want something masked.
+    rules: Vec<Arc<Rule>>,
 }
 
 impl Storing {
     /// `None` when the request is not in the sample.
-    pub(crate) fn of(terms: Terms, id: RequestId, masks: &Masks) -> Option<Self> {
-        terms.samples(id).then(|| Self {
+    pub(crate) fn of(
+        terms: Terms,
+        id: RequestId,
+        masks: &Masks,
+        rules: &[Arc<Rule>],
+    ) -> Option<Self> {
+        if !terms.samples(id) {
+            return None;
+        }
+        let mut storing = Self {
             id,
             terms,
-            masks: match terms.what {
-                StoredText::Masked => masks.clone(),
-                StoredText::Original => Masks::default(),
-            },
-        })
+            masks: Masks::default(),
+            rules: vec![],
+        };
+        if terms.what == StoredText::Masked {
+            storing.masks = masks.clone();
+            let masking = rules.iter().filter(|rule| rule.mask.is_some());
+            storing.rules = masking.cloned().collect();
+        }
+        Some(storing)
     }
 
     /// Which text is stored.
@@ -300,17 +318,44 @@ impl Storing {
         self.terms.what
     }
 
-    /// What must be replaced first.
-    pub fn masks(&self) -> &Masks {
-        &self.masks
+    /// What must be replaced first in a text of which this is the scan: request and answer together.
+    /// An answer may hold what the request did not.
+    pub fn masks(&self, scan: &Scan) -> Masks {
+        let mut masks = self.masks.clone();
+        let rules = self.rules.iter().filter_map(|rule| rule.mask.as_ref());
+        for (selector, method) in rules.flat_map(|mask| &mask.entities) {
+            for finding in &scan.findings {
+                if selector.selects_name(finding.entity.as_str()) {
+                    masks.demand(&finding.entity, *method);
+                }
+            }
+        }
+        masks
     }
 
-    /// The right to hand over the text that `masked` is the receipt for.
+    /// The right to hand over the text that `scan` is the guard's scan of, before it was masked, and
+    /// `masked` the receipt for.
     ///
     /// # Errors
-    /// A [`Denial`] that says what was left unmasked.
-    pub fn pass(self, masked: &Masked) -> Result<StorePass, Denial> {
-        if let Some((entity, method)) = masked.lacks(&self.masks) {
+    /// A [`Denial`] when the text is more sensitive than any that is stored, which the answer may make
+    /// it, and when something was left unmasked.
+    pub fn pass(self, scan: &Scan, masked: &Masked) -> Result<StorePass, Denial> {
+        let label = match scan.incomplete {
+            Some(_) => Sensitivity::Restricted,
+            None => scan.sensitivity().unwrap_or(Sensitivity::Public),
+        };
+        if label > self.terms.up_to {
+            return Err(Denial::new(format!(
+                "the text is {label}, and up to {} is stored",
+                self.terms.up_to
+            )));
+        }
+        if scan.incomplete.is_some() && self.terms.what == StoredText::Masked {
+            let message = "what could not be scanned to its end cannot be masked";
+            return Err(Denial::new(message.to_owned()));
+        }
+        let masks = self.masks(scan);
+        if let Some((entity, method)) = masked.lacks(&masks) {
             return Err(Denial::new(format!(
                 "{entity} must be masked before it is stored ({method})"
             )));
@@ -319,7 +364,7 @@ impl Storing {
             id: self.id,
             keep: DAY * self.terms.keep_days,
             what: self.terms.what,
-            masked: !self.masks.is_empty(),
+            masked: !masks.is_empty(),
         })
     }
 }

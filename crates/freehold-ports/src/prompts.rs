@@ -75,6 +75,8 @@ pub struct SampleFacts {
 pub enum Unkept {
     /// Something that must be masked cannot be.
     Unmaskable,
+    /// Its text is more sensitive than any that is stored.
+    TooSensitive,
     /// The answer was larger than any that is stored.
     TooLarge,
 }

@@ -1,4 +1,5 @@
 //! The right to store text is for one request, once, and cannot be widened.
+use freehold_guard::Scan;
 use freehold_policy::{Masked, StorePass, Storing};
 
 fn widen(storing: &mut Storing) {
@@ -9,9 +10,9 @@ fn twice(pass: StorePass) -> (StorePass, StorePass) {
     (pass.clone(), pass)
 }
 
-fn again(storing: Storing) {
-    let _ = storing.pass(&Masked::nothing());
-    let _ = storing.pass(&Masked::nothing());
+fn again(storing: Storing, scan: &Scan) {
+    let _ = storing.pass(scan, &Masked::nothing());
+    let _ = storing.pass(scan, &Masked::nothing());
 }
 
 fn main() {}

@@ -281,8 +281,9 @@ fn outcome(decision: Result<Permit, Refusal>) -> Outcome {
 
 fn stored(permit: &Permit) -> Option<(StoredText, u64)> {
     let storing = permit.storing(RequestId::at(1_700_000_000_000))?;
-    let masked = Masked::as_asked(storing.masks());
-    let pass = storing.pass(&masked).expect("masked as asked");
+    let scan = Scan::default();
+    let masked = Masked::as_asked(&storing.masks(&scan));
+    let pass = storing.pass(&scan, &masked).expect("masked as asked");
     Some((pass.what(), pass.keep().as_secs() / 86_400))
 }
 

@@ -1,9 +1,10 @@
 //! Which text may be stored: by rule only, the strictest, in a sample that ids decide.
 
+use freehold_guard::Scan;
 use freehold_policy::{Masked, Permit, Policy, PolicyError, StoredText, Storing, Surroundings};
 use freehold_types::RequestId;
 
-use crate::support::{decide, entities, policy, settings};
+use crate::support::{decide, entities, policy, scan, settings};
 
 fn ids(count: u64) -> Vec<RequestId> {
     (0..count)
@@ -15,8 +16,9 @@ fn ids(count: u64) -> Vec<RequestId> {
 fn stored(yaml: &str, found: &[&str]) -> Option<(StoredText, u64)> {
     let permit = decide(&policy(yaml), found).expect("a permit");
     let storing = permit.storing(RequestId::at(1_700_000_000_000))?;
-    let masked = Masked::as_asked(storing.masks());
-    let pass = storing.pass(&masked).expect("masked as asked");
+    let scan = scan(found);
+    let masked = Masked::as_asked(&storing.masks(&scan));
+    let pass = storing.pass(&scan, &masked).expect("masked as asked");
     Some((pass.what(), pass.keep().as_secs() / 86_400))
 }
 
@@ -115,20 +117,58 @@ fn masked_text_needs_the_receipt() {
             .storing(RequestId::at(1_700_000_000_000))
             .expect("it is stored")
     };
-    let denied = storing("masked").pass(&Masked::nothing()).unwrap_err();
+    let whole = scan(&["iban"]);
+    let denied = storing("masked")
+        .pass(&whole, &Masked::nothing())
+        .expect_err("it is not masked");
     assert_eq!(
         denied.to_string(),
         "iban must be masked before it is stored (redact)"
     );
     let masked = storing("masked");
-    let receipt = Masked::as_asked(masked.masks());
-    assert!(masked.pass(&receipt).unwrap().masked());
-    assert!(
-        !storing("original")
-            .pass(&Masked::nothing())
-            .unwrap()
-            .masked()
-    );
+    let receipt = Masked::as_asked(&masked.masks(&whole));
+    assert!(masked.pass(&whole, &receipt).unwrap().masked());
+    let original = storing("original");
+    assert!(original.masks(&whole).is_empty());
+    assert!(!original.pass(&whole, &Masked::nothing()).unwrap().masked());
+}
+
+#[test]
+fn what_only_the_answer_holds_counts_as_well() {
+    let storing = |more: &str| -> Storing {
+        let yaml = format!(
+            "outside_up_to: confidential\nrules: [{{name: m, mask: [financial, contact]}}, \
+             {{name: r, store: {{keep_days: 1{more}}}}}]"
+        );
+        let permit = decide(&policy(&yaml), &["iban"]).expect("a permit");
+        permit
+            .storing(RequestId::at(1_700_000_000_000))
+            .expect("it is stored")
+    };
+    let mail = scan(&["iban", "email_address"]);
+    let of_request = Masked::as_asked(&storing("").masks(&scan(&["iban"])));
+    let denied = storing("").pass(&mail, &of_request).expect_err("a mail");
+    assert!(denied.to_string().contains("email_address"), "{denied}");
+    let all = Masked::as_asked(&storing("").masks(&mail));
+    assert!(storing("").pass(&mail, &all).is_ok());
+
+    let diagnosis = scan(&["diagnosis"]);
+    let original = ", what: original";
+    let denied = storing(original).pass(&diagnosis, &Masked::nothing());
+    let denied = denied.expect_err("the answer is restricted");
+    assert!(denied.to_string().contains("restricted"), "{denied}");
+    let up_to = ", what: original, up_to: restricted";
+    assert!(storing(up_to).pass(&diagnosis, &Masked::nothing()).is_ok());
+
+    let unread = Scan {
+        incomplete: Some("too deep".to_owned()),
+        ..Scan::default()
+    };
+    let pass = |more: &str| storing(more).pass(&unread, &Masked::nothing());
+    assert!(pass("").is_err());
+    assert!(pass(", up_to: restricted").is_err());
+    assert!(pass(original).is_err());
+    assert!(pass(up_to).is_ok());
 }
 
 fn errors(yaml: &str) -> Vec<PolicyError> {

@@ -25,6 +25,8 @@ pub enum Dropped {
     Erased,
     /// Something that must be masked cannot be.
     Unmaskable,
+    /// The answer made it more sensitive than any that is stored.
+    TooSensitive,
     /// The answer is larger than any that is stored.
     TooLarge,
     /// The store is as large as it may be.
@@ -46,6 +48,7 @@ impl Dropped {
             Self::QueueFull => "queue_full",
             Self::Erased => "erased",
             Self::Unmaskable => "unmaskable",
+            Self::TooSensitive => "too_sensitive",
             Self::TooLarge => "too_large",
             Self::StoreFull => "store_full",
             Self::Unwritable => "unwritable",
@@ -60,6 +63,7 @@ impl From<Unkept> for Dropped {
     fn from(unkept: Unkept) -> Self {
         match unkept {
             Unkept::Unmaskable => Self::Unmaskable,
+            Unkept::TooSensitive => Self::TooSensitive,
             Unkept::TooLarge => Self::TooLarge,
         }
     }
