@@ -15,7 +15,7 @@ mod shape;
 
 pub use request::{
     AUDIO_BASE64_BYTES_PER_TOKEN, FILE_BASE64_BYTES_PER_TOKEN, IMAGE_LOW_DETAIL_TOKENS,
-    IMAGE_TOKENS, estimate_request,
+    IMAGE_TOKENS, bound_request, estimate_request,
 };
 pub use shape::estimate_text;
 

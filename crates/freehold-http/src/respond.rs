@@ -7,14 +7,20 @@ use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
 use freehold_pipeline::{Answer, AnswerBody, Head};
+use freehold_ports::Standing;
 use freehold_types::{Dialect, Error, RequestId, Retry};
 use freehold_wire::AnswerContext;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::admit::Arrival;
 use crate::status::status;
 use crate::stream::EventStreamBody;
 
+/// Clients' libraries wait no longer than this for another try of their own.
+const CLIENTS_WAIT_MAX: Duration = Duration::from_secs(60);
 const DECISION_CHARS_MAX: usize = 512;
 /// What the request cost, in US dollars: a header, or a comment before a stream's end.
 pub(crate) const COST: &str = "x-freehold-cost";
@@ -56,7 +62,7 @@ pub(crate) fn answer(answer: Answer, asked: &Asked, arrival: Arrival) -> Respons
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    head_headers(headers, arrival.id, &head);
+    head_headers(headers, arrival.id, &head, asked.dialect);
     response
 }
 
@@ -79,12 +85,21 @@ pub(crate) fn error(
     let mut response = json(status, body);
     let headers = response.headers_mut();
     match head {
-        Some(head) => head_headers(headers, id, head),
+        Some(head) => head_headers(headers, id, head, dialect),
         None => id_headers(headers, id),
     }
     if let Retry::After(pause) = error.retry {
         let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    // Clients try again by themselves, and do not wait for as long as it takes.
+    let is_far = match error.retry {
+        Retry::Never => true,
+        Retry::After(pause) => pause > CLIENTS_WAIT_MAX,
+        Retry::Elsewhere | Retry::Soon => false,
+    };
+    if status == StatusCode::TOO_MANY_REQUESTS && is_far {
+        headers.insert("x-should-retry", HeaderValue::from_static("false"));
     }
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -110,7 +125,7 @@ fn id_headers(headers: &mut HeaderMap, id: RequestId) {
     }
 }
 
-fn head_headers(headers: &mut HeaderMap, id: RequestId, head: &Head) {
+fn head_headers(headers: &mut HeaderMap, id: RequestId, head: &Head, dialect: Dialect) {
     id_headers(headers, id);
     let mut put = |name: &'static str, value: &str| {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -126,8 +141,70 @@ fn head_headers(headers: &mut HeaderMap, id: RequestId, head: &Head) {
     if let Some(cost) = head.cost {
         put(COST, &cost.to_string());
     }
+    if let Some(standing) = &head.standing {
+        limit_headers(standing, dialect, id, &mut put);
+    }
     if !head.left_out.is_empty() {
         put("x-freehold-left-out", &printable(&head.left_out.join(", ")));
+    }
+}
+
+/// How the limits stand, under the names that the dialect's own clients know; everybody gets OpenAI's.
+fn limit_headers(
+    standing: &Standing,
+    dialect: Dialect,
+    id: RequestId,
+    mut put: impl FnMut(&'static str, &str),
+) {
+    const OPENAI: [[&str; 3]; 2] = [
+        [
+            "x-ratelimit-limit-requests",
+            "x-ratelimit-remaining-requests",
+            "x-ratelimit-reset-requests",
+        ],
+        [
+            "x-ratelimit-limit-tokens",
+            "x-ratelimit-remaining-tokens",
+            "x-ratelimit-reset-tokens",
+        ],
+    ];
+    const ANTHROPIC: [[&str; 3]; 2] = [
+        [
+            "anthropic-ratelimit-requests-limit",
+            "anthropic-ratelimit-requests-remaining",
+            "anthropic-ratelimit-requests-reset",
+        ],
+        [
+            "anthropic-ratelimit-tokens-limit",
+            "anthropic-ratelimit-tokens-remaining",
+            "anthropic-ratelimit-tokens-reset",
+        ],
+    ];
+    for (index, remaining) in [standing.requests, standing.tokens].into_iter().enumerate() {
+        let Some(remaining) = remaining else {
+            continue;
+        };
+        let [limit, left] = [remaining.limit, remaining.remaining].map(|count| count.to_string());
+        put(OPENAI[index][0], &limit);
+        put(OPENAI[index][1], &left);
+        put(OPENAI[index][2], &whole_seconds(remaining.reset));
+        if dialect == Dialect::AnthropicMessages {
+            put(ANTHROPIC[index][0], &limit);
+            put(ANTHROPIC[index][1], &left);
+            let at = OffsetDateTime::UNIX_EPOCH + Duration::from_millis(id.unix_ms());
+            if let Ok(reset) = (at + remaining.reset).format(&Rfc3339) {
+                put(ANTHROPIC[index][2], &reset);
+            }
+        }
+    }
+}
+
+/// As OpenAI writes it: `1s`, `1m30s`.
+fn whole_seconds(time: Duration) -> String {
+    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    match (seconds / 60, seconds % 60) {
+        (0, seconds) => format!("{seconds}s"),
+        (minutes, seconds) => format!("{minutes}m{seconds}s"),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::draft::{Draft, Ending, status_of};
 use crate::live::Live;
 use crate::log::{AttemptLog, Settled, stopped, usage_of_unanswered};
 use crate::pipeline::{Answer, AnswerBody, Failure, Head, Pipeline, StatusOf};
+use crate::reserve::{Denied, Hold};
 use crate::snapshot::Snapshot;
 
 /// The HTTP status of an answer that has begun, however it ends.
@@ -83,6 +84,8 @@ pub(crate) struct Course<'a> {
     client: Client,
     /// The answer under way.
     live: Option<Live>,
+    /// What is reserved for it.
+    hold: Hold,
 }
 
 impl<'a> Course<'a> {
@@ -92,7 +95,19 @@ impl<'a> Course<'a> {
             draft: Some(draft),
             client,
             live: None,
+            hold: Hold::default(),
         }
+    }
+
+    /// Keeps what was reserved, until the request has ended.
+    pub(crate) fn hold(&mut self, hold: Hold) {
+        self.hold = hold;
+    }
+
+    /// Ends the request for want of what it could use.
+    pub(crate) async fn deny(&mut self, denied: Denied) {
+        self.hold.standing = denied.standing;
+        self.fail(denied.error).await;
     }
 
     /// What is known of the request so far; `None` once it is over.
@@ -268,6 +283,7 @@ impl<'a> Course<'a> {
             attempts: log.len(),
             overhead: log.first_began().unwrap_or_else(|| self.ground.elapsed()),
             cost: None,
+            standing: self.hold.standing.clone(),
             left_out: vec![],
         }
     }
@@ -282,7 +298,9 @@ impl<'a> Course<'a> {
         };
         let attempts = self.ground.log.records();
         if let Some(draft) = self.draft.take() {
-            self.ground.pipeline.record(draft.finish(&ending, attempts));
+            let hold = std::mem::take(&mut self.hold);
+            let pipeline = self.ground.pipeline;
+            pipeline.record(draft.finish(&ending, attempts), hold);
         }
     }
 }

@@ -18,13 +18,16 @@ mod live;
 mod log;
 mod observe;
 mod pipeline;
+mod reserve;
 mod snapshot;
 mod sticky;
 mod tally;
 mod withhold;
 
+pub use accounting::OwnedStanding;
 pub use attempts::Persistence;
 pub use audit::AuditTrail;
 pub use deliver::ChunkReceiver;
 pub use pipeline::{Admission, Answer, AnswerBody, Failure, Head, Pipeline, StatusOf};
+pub use reserve::{BUDGET_SPENT, FlowLimits, LIMIT_REACHED};
 pub use snapshot::{ListedModel, Snapshot};

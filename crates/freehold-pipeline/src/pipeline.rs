@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use freehold_cost::PriceBook;
 use freehold_guard::{Finding, Scan};
 use freehold_policy::{Claim, Facts, Labels, Permit};
-use freehold_ports::{Account, Call, Chunk, Clock, Ledger};
+use freehold_ports::{Account, Call, Chunk, Clock, Ledger, Meter, Standing, Used};
 use freehold_route::{Plan, Query, Resolved, plan};
 use freehold_types::audit::AuditName;
 use freehold_types::{
@@ -33,6 +33,7 @@ use crate::flows::Flows;
 use crate::live::panicked;
 use crate::log::AttemptLog;
 use crate::observe::{self, Meters};
+use crate::reserve::{Asked, Hold};
 use crate::snapshot::{ListedModel, Snapshot, persistence};
 use crate::sticky::Stickiness;
 use crate::withhold::{holds_data, withhold};
@@ -75,6 +76,8 @@ pub struct Head {
     pub overhead: Duration,
     /// What the request cost; `None` while it is not known (streams) or cannot be.
     pub cost: Option<NanoUsd>,
+    /// How the limits stand that it came under; `None` when nothing limits it.
+    pub standing: Option<Box<Standing>>,
     /// Paths of the request's fields that the upstream was not told, as they change only cost,
     /// speed or bookkeeping.
     pub left_out: Vec<String>,
@@ -120,6 +123,8 @@ pub struct Pipeline {
     pub(crate) accounting: Accounting,
     ledger: Arc<dyn Ledger>,
     audit: Option<AuditTrail>,
+    /// Counts limits and budgets; without it, nothing that is limited is served.
+    pub(crate) meter: Option<Arc<dyn Meter>>,
     draining: AtomicBool,
     meters: Meters,
     /// From it come the placeholders' tags; as long-lived as the process.
@@ -144,6 +149,7 @@ impl Pipeline {
             accounting,
             ledger,
             audit: None,
+            meter: None,
             draining: AtomicBool::new(false),
             meters: Meters::default(),
             mask_secret: Arc::new(random_secret()),
@@ -158,6 +164,13 @@ impl Pipeline {
     #[must_use]
     pub fn with_audit(mut self, audit: AuditTrail) -> Self {
         self.audit = Some(audit);
+        self
+    }
+
+    /// The same pipeline, keeping limits and budgets.
+    #[must_use]
+    pub fn with_meter(mut self, meter: Arc<dyn Meter>) -> Self {
+        self.meter = Some(meter);
         self
     }
 
@@ -256,6 +269,7 @@ impl Pipeline {
             &request.model,
             account.key.clone(),
         );
+        draft.team.clone_from(&account.team);
         draft.flow = flow
             .or_else(|| account.flow.clone())
             .or_else(|| self.flows.discover(&request));
@@ -322,6 +336,19 @@ impl Pipeline {
             Ok(decided) => decided,
             Err(error) => return course.fail(error).await,
         };
+        let asked = Asked {
+            id: ground.id,
+            started_unix_ms: draft.started_unix_ms,
+            account,
+            flow: draft.flow.as_ref(),
+            request: ground.request,
+            attempts: &attempts,
+            parallel: 1 + usize::from(persistence.hedge_after.is_some()),
+        };
+        match self.reserve(&asked, &ground.snapshot.flow_limits).await {
+            Ok(hold) => course.hold(hold),
+            Err(denied) => return course.deny(denied).await,
+        }
         let scene = ground.scene(&permit, &disguises, persistence);
         let begun = tokio::select! {
             biased;
@@ -510,6 +537,18 @@ impl Pipeline {
         Ok(freehold_cost::tokens::estimate_request(request))
     }
 
+    /// Puts what was used in the place of what was reserved. A cost that nobody knows counts as what
+    /// was reserved.
+    pub(crate) fn settle(&self, hold: Hold, outcome: &Outcome) {
+        if let (Some(meter), Some(reservation)) = (&self.meter, hold.reservation) {
+            let used = Used {
+                tokens: outcome.usage.total_tokens(),
+                cost: outcome.cost.unwrap_or(reservation.cost),
+            };
+            meter.settle(reservation, used);
+        }
+    }
+
     /// Records a request that did not pass the door, and whose key is known.
     pub fn refused(
         &self,
@@ -527,10 +566,10 @@ impl Pipeline {
             error: Some(error),
             total: Duration::ZERO,
         };
-        self.record(draft.finish(&ending, vec![]));
+        self.record(draft.finish(&ending, vec![]), Hold::default());
     }
 
-    pub(crate) fn record(&self, (mut outcome, proof): (Outcome, Proof)) {
+    pub(crate) fn record(&self, (mut outcome, proof): (Outcome, Proof), hold: Hold) {
         withhold(&mut outcome, &self.snapshot.load().guard);
         if let Some(audit) = &self.audit {
             audit.keep(&outcome, proof);
@@ -541,6 +580,8 @@ impl Pipeline {
             let lost = serde_json::to_string(&outcome).unwrap_or_default();
             tracing::error!(%error, id = %outcome.id, outcome = %lost, "an outcome could not be recorded");
         }
+        // After it is recorded: what is counted here only is lost with the process.
+        self.settle(hold, &outcome);
         self.meters.count(&outcome, &self.snapshot.load());
     }
 }

@@ -11,6 +11,7 @@ use freehold_route::{Resolved, RouteSettings, RouteTable, matches_pattern};
 use freehold_types::{BackendId, Deployment, DeploymentId, Error, ErrorKind, Sensitivity};
 
 use crate::attempts::Persistence;
+use crate::reserve::FlowLimits;
 
 /// The configuration as a request sees it.
 pub struct Snapshot {
@@ -22,6 +23,8 @@ pub struct Snapshot {
     pub guard: Guard,
     /// Every name that leads somewhere.
     pub routes: RouteTable,
+    /// The limits of workloads.
+    pub flow_limits: FlowLimits,
     /// Every backend, by id.
     pub backends: HashMap<BackendId, Arc<dyn Backend>>,
 }

@@ -61,7 +61,6 @@ mod tests {
 
     fn account(tenant: &str) -> Account {
         Account {
-            key: KeyName::new("app"),
             tenant: Some(tenant.to_owned()),
             ..Account::of_key("app")
         }

@@ -123,6 +123,12 @@ impl RequestId {
         Self(Uuid::new_v7(stamp))
     }
 
+    /// When it was made, Unix milliseconds.
+    pub fn unix_ms(&self) -> u64 {
+        let stamp = self.0.get_timestamp().map_or((0, 0), |stamp| stamp.to_unix());
+        stamp.0 * 1_000 + u64::from(stamp.1) / 1_000_000
+    }
+
     /// The 16 bytes of the id.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
@@ -178,6 +184,8 @@ mod tests {
         let early = RequestId::at(1_700_000_000_000);
         let late = RequestId::at(1_700_000_000_001);
         assert!(early < late);
+        assert_eq!(early.unix_ms(), 1_700_000_000_000);
+        assert_eq!(late.unix_ms(), 1_700_000_000_001);
         assert_eq!(early.to_string().parse::<RequestId>().unwrap(), early);
         assert!("req_nonsense".parse::<RequestId>().is_err());
     }

@@ -1,6 +1,7 @@
 //! The `freehold` binary: command line, configuration, wiring. Everything else is in the rooms.
 
 mod banner;
+mod budgets;
 mod cli;
 mod commands;
 mod config;

@@ -58,6 +58,7 @@ pub(crate) async fn wire(settings: &Settings, engines: &mut Engines) -> Result<W
         snapshot: Snapshot {
             policy: settings.policy.clone(),
             default_sensitivity: settings.default_sensitivity,
+            flow_limits: settings.flow_limits.clone(),
             guard: settings.guard.clone(),
             routes,
             backends,

@@ -35,8 +35,19 @@ const MAX_DEPTH: u32 = 128;
 /// Guesses the prompt tokens of a request: messages with the chat template's overhead, tools,
 /// schemas and media. Linear in the request; beyond 32 KiB of text, texts are sampled.
 pub fn estimate_request(request: &Request) -> u64 {
+    read(request, Measure::Guess)
+}
+
+/// More prompt tokens than the request can have: a tokenizer that works on bytes makes at most one
+/// token of each, whatever the text. Pictures, sound and documents are guessed generously.
+pub fn bound_request(request: &Request) -> u64 {
+    read(request, Measure::Bound)
+}
+
+fn read(request: &Request, measure: Measure) -> u64 {
     let mut reader = Reader {
         left_bytes: READ_BYTES,
+        measure,
     };
     let messages: u64 = request.messages.iter().map(|m| reader.message(m)).sum();
     let tools: u64 = request.tools.iter().map(|tool| reader.tool(tool)).sum();
@@ -45,16 +56,27 @@ pub fn estimate_request(request: &Request) -> u64 {
         ResponseFormat::Text | ResponseFormat::JsonObject => 0,
     };
     let prompt = request.prompt.as_ref().map_or(0, |p| reader.prompt(p));
-    messages + tools + format + prompt + REPLY_OVERHEAD
+    messages + tools + format + prompt + reader.added(REPLY_OVERHEAD)
+}
+
+/// What is wanted of a text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Measure {
+    Guess,
+    Bound,
 }
 
 struct Reader {
     left_bytes: usize,
+    measure: Measure,
 }
 
 impl Reader {
     fn text(&mut self, text: &str) -> u64 {
         let length = text.len();
+        if self.measure == Measure::Bound {
+            return length as u64;
+        }
         let in_full = length <= SAMPLED_FROM_BYTES || length <= self.left_bytes;
         self.left_bytes = self.left_bytes.saturating_sub(length);
         if in_full {
@@ -65,6 +87,14 @@ impl Reader {
         let end = text.floor_char_boundary(start + sampled);
         let sample = &text[start..end];
         estimate_text(sample).saturating_mul(length as u64) / sample.len().max(1) as u64
+    }
+
+    /// What is no text: a bound takes four times the guess.
+    const fn added(&self, tokens: u64) -> u64 {
+        match self.measure {
+            Measure::Guess => tokens,
+            Measure::Bound => tokens.saturating_mul(4),
+        }
     }
 
     fn optional(&mut self, text: Option<&str>) -> u64 {
@@ -82,7 +112,7 @@ impl Reader {
 
     fn message(&mut self, message: &Message) -> u64 {
         let name = self.optional(message.name.as_deref());
-        MESSAGE_OVERHEAD + name + self.parts(&message.parts, 0)
+        self.added(MESSAGE_OVERHEAD) + name + self.parts(&message.parts, 0)
     }
 
     fn parts(&mut self, list: &[Part], depth: u32) -> u64 {
@@ -95,8 +125,8 @@ impl Reader {
                 self.text(text)
             }
             Part::Image { detail, .. } => match detail.as_deref() {
-                Some("low") => IMAGE_LOW_DETAIL_TOKENS,
-                _ => IMAGE_TOKENS,
+                Some("low") => self.added(IMAGE_LOW_DETAIL_TOKENS),
+                _ => self.added(IMAGE_TOKENS),
             },
             Part::Audio { source, .. } => self.media(source, AUDIO_BASE64_BYTES_PER_TOKEN),
             Part::File { source, name, .. } => {
@@ -104,11 +134,11 @@ impl Reader {
             }
             Part::ToolCall {
                 name, arguments, ..
-            } => TOOL_OVERHEAD + self.text(name) + self.text(arguments),
+            } => self.added(TOOL_OVERHEAD) + self.text(name) + self.text(arguments),
             Part::ToolResult { parts: inner, .. } if depth < MAX_DEPTH => {
-                TOOL_OVERHEAD + self.parts(inner, depth + 1)
+                self.added(TOOL_OVERHEAD) + self.parts(inner, depth + 1)
             }
-            Part::ToolResult { .. } => TOOL_OVERHEAD,
+            Part::ToolResult { .. } => self.added(TOOL_OVERHEAD),
             // Encrypted text is about four thirds of its base64 in bytes, four bytes a token.
             Part::RedactedThinking { data } => data.len() as u64 / 5,
             Part::Unknown { value, .. } => self.value(value, 0),
@@ -118,10 +148,10 @@ impl Reader {
     fn media(&mut self, source: &MediaSource, base64_bytes_per_token: u64) -> u64 {
         match source {
             MediaSource::Base64 { data, .. } => {
-                (data.len() as u64).div_ceil(base64_bytes_per_token)
+                self.added((data.len() as u64).div_ceil(base64_bytes_per_token))
             }
             MediaSource::Text(text) => self.text(text),
-            MediaSource::Url(_) | MediaSource::FileId(_) => DISTANT_MEDIA_TOKENS,
+            MediaSource::Url(_) | MediaSource::FileId(_) => self.added(DISTANT_MEDIA_TOKENS),
         }
     }
 
@@ -133,23 +163,26 @@ impl Reader {
                 parameters,
                 ..
             } => {
-                TOOL_OVERHEAD
+                self.added(TOOL_OVERHEAD)
                     + self.text(name)
                     + self.optional(description.as_deref())
                     + parameters
                         .as_ref()
                         .map_or(0, |schema| self.value(schema, 0))
             }
-            Tool::Unknown { value, .. } => TOOL_OVERHEAD + self.value(value, 0),
+            Tool::Unknown { value, .. } => self.added(TOOL_OVERHEAD) + self.value(value, 0),
         }
     }
 
     /// JSON as the model reads it: every key, every text, and the signs between them.
     fn value(&mut self, json: &Value, depth: u32) -> u64 {
         match json {
-            Value::Null | Value::Bool(_) => 1,
+            Value::Null | Value::Bool(_) => self.added(1),
+            Value::Number(number) if self.measure == Measure::Bound => {
+                number.to_string().len() as u64
+            }
             Value::Number(_) => 2,
-            Value::String(text) => 1 + self.text(text),
+            Value::String(text) => self.added(1) + self.text(text),
             Value::Array(items) if depth < MAX_DEPTH => {
                 let items = items.iter().map(|item| 1 + self.value(item, depth + 1));
                 1 + items.sum::<u64>()
@@ -162,7 +195,7 @@ impl Reader {
     fn object(&mut self, fields: &Extra, depth: u32) -> u64 {
         fields
             .iter()
-            .map(|(key, field)| 2 + self.text(key) + self.value(field, depth))
+            .map(|(key, field)| self.added(2) + self.text(key) + self.value(field, depth))
             .sum()
     }
 }

@@ -205,3 +205,17 @@ fn absurdly_nested_values_do_not_overflow_the_stack() {
     }]);
     assert!(estimate_request(&deep) > 100);
 }
+
+proptest! {
+    /// Whatever the text, the tokenizer makes no more of it than the bound says.
+    #[test]
+    fn a_bound_is_not_passed(text in "\\PC{0,200}|[\\x00-\\x7f]{0,80}|[\u{1F300}-\u{1F9FF}]{0,40}") {
+        let asked = Request::new(
+            Dialect::OpenaiChat,
+            "m",
+            vec![Message::text(Role::User, text.as_str())],
+        );
+        prop_assert!(count_text(&text) < bound_request(&asked));
+        prop_assert!(estimate_request(&asked) <= bound_request(&asked));
+    }
+}

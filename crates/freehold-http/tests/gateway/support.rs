@@ -8,13 +8,14 @@ use arc_swap::ArcSwap;
 use freehold_hosted::{Catalogue, HostedBackend, Settings as BackendSettings};
 use freehold_http::{Gateway, Server, ServerSettings, Settings, router};
 use freehold_pipeline::{AuditTrail, Pipeline, Snapshot};
-use freehold_policy::{Constraint, Policy, Rules};
-use freehold_ports::{Accounts, Backend, Clock, SystemClock};
+use freehold_policy::{Policy, Rules};
+use freehold_ports::{Accounts, Backend, Bound, Budget, Clock, Limits, Period, Scope, SystemClock};
 use freehold_route::{RouteSettings, RouteSpec, RouteTable, RouteTimeouts};
+use freehold_store::meter::{LocalMeter, PeriodStart};
 use freehold_store::{KeySettings, MemoryLedger, StaticAccounts};
 use freehold_testkit::FakeUpstream;
 use freehold_types::{
-    BackendId, Deployment, KeyName, NanoUsd, Objective, Outcome, PriceBasis, Sensitivity, Site,
+    BackendId, Deployment, NanoUsd, Objective, Outcome, PriceBasis, Sensitivity, Site,
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
@@ -28,6 +29,10 @@ pub(crate) const KEY: &str = "fh-all-4Zt9Qm2LwXc7VbN8";
 pub(crate) const NARROW_KEY: &str = "fh-narrow-8Kd3Rp6TyHs1";
 /// Two tenants' keys, which may name every route.
 pub(crate) const ACME_KEY: &str = "fh-acme-5Pw8Jn3VrKt6BxQd";
+/// May ask once a minute.
+pub(crate) const LIMITED_KEY: &str = "fh-limited-6Hb2Nj8VtRx4Cq";
+/// May spend a billionth of a dollar a day.
+pub(crate) const SPENT_KEY: &str = "fh-spent-9Xc3Lm5KwPz7Dy";
 pub(crate) const BELL_KEY: &str = "fh-bell-2Fs7Mh9ZcLg4YvTe";
 /// The key that the gateway has for its upstreams.
 pub(crate) const UPSTREAM_KEY: &str = "sk-test-R7gPz0Qm4LwXc9VbN2kJ";
@@ -150,14 +155,39 @@ fn guard() -> freehold_guard::Guard {
 
 fn key(name: &str, tenant: Option<&str>, secret: &str, routes: &[&str]) -> KeySettings {
     KeySettings {
-        name: KeyName::new(name),
         tenant: tenant.map(str::to_owned),
-        region: None,
-        secret: SecretString::from(secret),
-        sensitivity: None,
         routes: routes.iter().map(|route| (*route).to_owned()).collect(),
-        constraint: Constraint::default(),
-        flow: None,
+        ..KeySettings::new(name, secret)
+    }
+}
+
+/// A key that is limited by itself.
+fn limited(name: &str, secret: &str, limits: Limits) -> KeySettings {
+    KeySettings {
+        bounds: vec![Bound {
+            scope: Scope::Key(name.into()),
+            limits: Arc::new(limits),
+        }],
+        ..key(name, None, secret, &[])
+    }
+}
+
+fn once_a_minute() -> Limits {
+    Limits {
+        requests_per_minute: Some(1),
+        tokens_per_minute: Some(100_000),
+        ..Limits::default()
+    }
+}
+
+fn next_to_nothing() -> Limits {
+    Limits {
+        budgets: vec![Budget {
+            period: Period::Day,
+            hard: Some(NanoUsd::from_nanos(1)),
+            soft: None,
+        }],
+        ..Limits::default()
     }
 }
 
@@ -253,6 +283,7 @@ impl Bench {
         let ledger = Arc::new(MemoryLedger::new());
         let snapshot = Snapshot {
             policy: setup.policy,
+            flow_limits: HashMap::new(),
             default_sensitivity: Sensitivity::Internal,
             guard: setup.guard,
             routes: table(built.deployments),
@@ -263,12 +294,17 @@ impl Bench {
         if let Some(audit) = setup.audit {
             pipeline = pipeline.with_audit(audit);
         }
-        let pipeline = Arc::new(pipeline);
+        let meter = LocalMeter::new(Arc::clone(&clock));
+        let today = PeriodStart::holding(Period::Day, clock.unix_ms());
+        meter.restore(Scope::Key("spent".into()), today, NanoUsd::ZERO);
+        let pipeline = Arc::new(pipeline.with_meter(Arc::new(meter)));
         let keys = [
             key("app", None, KEY, &[]),
             key("narrow", None, NARROW_KEY, &["claude"]),
             key("acme-app", Some("acme"), ACME_KEY, &[]),
             key("bell-app", Some("bell"), BELL_KEY, &[]),
+            limited("limited", LIMITED_KEY, once_a_minute()),
+            limited("spent", SPENT_KEY, next_to_nothing()),
         ];
         let accounts: Box<dyn Accounts> = Box::new(StaticAccounts::new(keys).unwrap());
         let gateway = Arc::new(Gateway {
@@ -323,9 +359,19 @@ impl Bench {
 
     /// A request to a surface, with the key that may name everything.
     pub(crate) fn post(&self, surface: Surface, body: &Value) -> reqwest::RequestBuilder {
+        self.post_as(KEY, surface, body)
+    }
+
+    /// The same with another key.
+    pub(crate) fn post_as(
+        &self,
+        key: &str,
+        surface: Surface,
+        body: &Value,
+    ) -> reqwest::RequestBuilder {
         self.http
             .post(format!("{}{}", self.url, surface.path()))
-            .bearer_auth(KEY)
+            .bearer_auth(key)
             .json(body)
     }
 

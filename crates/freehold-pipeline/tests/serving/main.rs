@@ -7,6 +7,7 @@ mod audit;
 mod beginning;
 mod defects;
 mod ends;
+mod limits;
 mod masking;
 mod metrics;
 mod sticky;

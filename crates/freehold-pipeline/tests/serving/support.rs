@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use freehold_guard::Guard;
 use freehold_pipeline::{Admission, Answer, AnswerBody, AuditTrail, Failure, Pipeline, Snapshot};
-use freehold_policy::{Claim, Constraint, Policy, PolicySettings, Rules, Surroundings};
+use freehold_policy::{Claim, Policy, PolicySettings, Rules, Surroundings};
 use freehold_ports::{Account, Backend, BoxFuture, Call, Chunk, ChunkStream, Clock, Probe};
 use freehold_route::{RouteSettings, RouteSpec, RouteTable};
 use freehold_store::MemoryLedger;
-use freehold_types::request::{ResponseFormat, Sampling};
 use freehold_types::{
     BackendId, Capability, Delta, Deployment, DeploymentId, Dialect, Error, ErrorKind, Event,
-    Extra, FinishReason, KeyName, Message, NanoUsd, Objective, Outcome, PartKind, PriceBasis,
+    Extra, FinishReason, Message, NanoUsd, Objective, Outcome, PartKind, PriceBasis,
     Request, RequestId, Role, Sensitivity, Site, Usage, UsageBasis,
 };
 use futures_util::StreamExt as _;
@@ -292,6 +291,7 @@ fn snapshot(
     let default = RouteSettings::default();
     Snapshot {
         policy,
+        flow_limits: HashMap::new(),
         default_sensitivity: Sensitivity::Internal,
         guard,
         routes: RouteTable::new(deployments, vec![], vec![route, open], default).unwrap(),
@@ -350,6 +350,31 @@ impl Bench {
             clock,
             settings,
         }
+    }
+
+    /// From now on limits are counted by this meter.
+    pub(crate) fn meter(&mut self, meter: Arc<dyn freehold_ports::Meter>) {
+        let snapshot = self.snapshot(Rules::open().into());
+        let pipeline = Pipeline::new(
+            snapshot,
+            Arc::clone(&self.ledger) as Arc<_>,
+            Arc::clone(&self.clock) as Arc<_>,
+        );
+        self.pipeline = Arc::new(pipeline.with_meter(meter));
+    }
+
+    /// From now on nobody knows what `two` costs.
+    pub(crate) fn unknown_price(&self) {
+        let mut snapshot = self.snapshot(Rules::open().into());
+        let unknown = vec![deployment(&self.two, PriceBasis::Unknown)];
+        let default = RouteSettings::default();
+        snapshot.routes = RouteTable::new(unknown, vec![], vec![], default).unwrap();
+        self.pipeline.reload(snapshot);
+    }
+
+    /// Wall-clock time as the pipeline sees it.
+    pub(crate) fn pipeline_time(&self) -> u64 {
+        self.clock.unix_ms()
     }
 
     /// What it began with, under another policy.
@@ -418,22 +443,12 @@ pub(crate) fn policy(settings: serde_json::Value) -> Policy {
 
 pub(crate) fn request(stream: bool) -> Request {
     Request {
-        dialect: Dialect::OpenaiChat,
-        model: "route".to_owned(),
-        messages: vec![Message::text(Role::User, "say hello to everybody here")],
-        prompt: None,
-        tools: vec![],
-        tool_choice: None,
-        parallel_tool_calls: None,
-        response_format: ResponseFormat::Text,
-        sampling: Sampling::default(),
-        reasoning: None,
         stream,
-        include_usage: false,
-        user: None,
-        metadata: Extra::new(),
-        extra: Extra::new(),
-        raw: None,
+        ..Request::new(
+            Dialect::OpenaiChat,
+            "route",
+            vec![Message::text(Role::User, "say hello to everybody here")],
+        )
     }
 }
 

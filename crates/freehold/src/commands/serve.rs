@@ -13,6 +13,7 @@ use freehold_pipeline::{AuditTrail, Pipeline};
 use freehold_ports::{Audit as _, Clock, SystemClock};
 use freehold_store::SqliteLedger;
 use freehold_store::audit::AuditLog;
+use freehold_store::meter::LocalMeter;
 use freehold_types::Deployment;
 use freehold_types::audit::{Administration, AdministrativeAct, AuditEvent, AuditName};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::banner::Notice;
+use crate::budgets::Past;
 use crate::cli::ServeArgs;
 use crate::config::settings::Settings;
 use crate::config::{ConfigError, Overrides, Source};
@@ -57,7 +59,15 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let deployments = wired.snapshot.deployments().to_vec();
     let audit = open_audit(&settings)?;
+    let meter = Arc::new(LocalMeter::new(Arc::clone(&clock)));
+    let past = Past {
+        meter: meter.clone(),
+        reader: ledger.reader(),
+        clock: Arc::clone(&clock),
+    };
+    past.restore(&settings).await;
     let pipeline = Pipeline::new(wired.snapshot, ledger.clone(), Arc::clone(&clock));
+    let pipeline = pipeline.with_meter(meter);
     let pipeline = Arc::new(match &audit {
         Some(log) => pipeline.with_audit(AuditTrail {
             trail: log.clone(),
@@ -98,6 +108,7 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
         audit,
         tls,
         files: settings.files,
+        past,
     };
     reloader.until_stopped(&metrics).await?;
 
@@ -248,6 +259,7 @@ struct Reloader {
     tls: Option<Tls>,
     /// Files of certificates.
     files: Vec<PathBuf>,
+    past: Past,
 }
 
 impl Reloader {
@@ -317,11 +329,12 @@ impl Reloader {
             (None, None) => {}
             _ => tracing::warn!("server.tls begins or ends with the next start"),
         }
-        self.files = settings.files;
         for warning in &wired.warnings {
             tracing::warn!("{warning}");
         }
         let deployments = wired.snapshot.deployments().len();
+        self.past.restore(&settings).await;
+        self.files = settings.files;
         self.gateway.accounts.store(Arc::new(wired.accounts));
         self.gateway.pipeline.reload(wired.snapshot);
         self.source = source;

@@ -1,6 +1,7 @@
 //! The configuration: a file as written ([`raw`]), what it means ([`settings`]), and errors that
 //! point at the line.
 
+pub(crate) mod accounts;
 mod certificates;
 mod locate;
 pub(crate) mod policy;
@@ -60,9 +61,9 @@ pub(crate) struct Complaint {
 }
 
 impl Complaint {
-    pub(crate) fn new<const N: usize>(path: [&str; N], message: impl Into<String>) -> Self {
+    pub(crate) fn new<'a>(path: impl AsRef<[&'a str]>, message: impl Into<String>) -> Self {
         Self {
-            path: path.iter().map(ToString::to_string).collect(),
+            path: path.as_ref().iter().map(ToString::to_string).collect(),
             message: message.into(),
             hint: None,
         }

@@ -9,6 +9,7 @@ use freehold_policy::PolicySettings;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::accounts::{Limited, Previous, RawBudget, RawLimits};
 use super::text::Text;
 use super::transport::{BackendTls, Outbound, ServerTls};
 
@@ -28,6 +29,10 @@ pub(crate) struct Config {
     pub(crate) policy: PolicySettings,
     /// Who may ask. Without any, the gateway serves everybody who reaches it, on loopback only.
     pub(crate) keys: Vec<Key>,
+    /// Teams, `acme`, and parts of them, `acme/search`: what the keys of a team may use together.
+    pub(crate) teams: BTreeMap<String, Limited>,
+    /// Workloads: what all requests of one may use together.
+    pub(crate) flows: BTreeMap<String, Limited>,
     /// Places where models are served, by name. Vendors whose API key is in the environment need
     /// no entry.
     pub(crate) backends: BTreeMap<String, Backend>,
@@ -173,6 +178,20 @@ pub(crate) struct Key {
     pub(crate) name: String,
     /// The key: at least 16 characters, or `sha256:` and the hex digest of the key.
     pub(crate) key: Text,
+    /// From when on it is not taken any more: a date, `2027-01-31` (its first moment, UTC), or a
+    /// time, `2027-01-31T18:00:00Z`.
+    pub(crate) expires: Option<String>,
+    /// Keys that it replaces and that are still taken for a while.
+    #[serde(default)]
+    pub(crate) previous: Vec<Previous>,
+    /// The team that its requests are billed to; one of `teams`.
+    pub(crate) team: Option<String>,
+    /// How much it may use.
+    #[serde(default)]
+    pub(crate) limits: RawLimits,
+    /// How much it may spend.
+    #[serde(default)]
+    pub(crate) budgets: Vec<RawBudget>,
     /// The least sensitive label of its requests.
     pub(crate) sensitivity: Option<Sensitivity>,
     /// The models it may name; `*` matches anything. Empty: all.
@@ -186,7 +205,7 @@ pub(crate) struct Key {
     /// The region that its requests come from, e.g. `eu`: rules can ask for it.
     pub(crate) region: Option<String>,
     /// Whose key it is: rules can ask for it, and what is masked for one tenant is never put back
-    /// for another.
+    /// for another. Default: the largest team that it belongs to.
     pub(crate) tenant: Option<String>,
 }
 

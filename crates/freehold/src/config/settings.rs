@@ -19,7 +19,9 @@ use secrecy::SecretString;
 use super::policy::PolicySource;
 use super::raw::{self, PerimeterMode};
 use super::transport::{self, BackendTls, ListenerTls};
-use super::{Complaint, routes};
+use super::{Complaint, accounts, routes};
+use freehold_pipeline::FlowLimits;
+use freehold_ports::{Bound, Scope};
 use freehold_route::RouteSpec;
 
 /// The name of the embedded engine's kind of backend.
@@ -28,7 +30,6 @@ pub(crate) const EMBEDDED: &str = "embedded";
 pub(crate) const DEFAULT_MODEL: &str = "smollm2-135m-instruct";
 /// The backend that a gateway without configuration serves it on.
 pub(crate) const DEFAULT_BACKEND: &str = "local";
-const KEY_CHARS_MIN: usize = 16;
 
 /// Looks an environment variable up.
 pub(crate) type Lookup = Box<dyn Fn(&str) -> Option<String>>;
@@ -72,6 +73,7 @@ pub(crate) struct Settings {
     pub(crate) policy_source: PolicySource,
     pub(crate) default_sensitivity: Sensitivity,
     pub(crate) keys: Vec<KeySettings>,
+    pub(crate) flow_limits: FlowLimits,
     pub(crate) hosted: Vec<HostedEntry>,
     pub(crate) embedded: Vec<EmbeddedEntry>,
     pub(crate) routes: Vec<RouteSpec>,
@@ -147,7 +149,7 @@ impl Settings {
             .map(|tls| transport::listener(tls, now, &mut hints))
             .transpose()?;
         transport::warn(&raw, environment, hosted.is_empty(), &mut hints);
-        let keys = keys(&raw.keys)?;
+        let keys = accounts::keys(&raw)?;
         let guard =
             Guard::new(&raw.guard).map_err(|error| Complaint::new(["guard"], error.to_string()))?;
         let policy_source = PolicySource::new(&raw, sealed, &guard);
@@ -171,6 +173,7 @@ impl Settings {
             policy_source,
             default_sensitivity: raw.policy.default_sensitivity,
             keys,
+            flow_limits: accounts::flows(&raw.flows)?,
             hosted,
             embedded,
             routes: routes::entries(&raw.routes)?,
@@ -179,6 +182,18 @@ impl Settings {
             catalogue,
             hints,
         })
+    }
+}
+
+impl Settings {
+    /// Everything that is limited.
+    pub(crate) fn bounds(&self) -> Vec<Bound> {
+        let keys = self.keys.iter().flat_map(|key| key.bounds.iter().cloned());
+        let flows = self.flow_limits.iter().map(|(flow, limits)| Bound {
+            scope: Scope::Flow(flow.clone()),
+            limits: Arc::clone(limits),
+        });
+        keys.chain(flows).collect()
     }
 }
 
@@ -214,32 +229,6 @@ fn check_listen(server: &raw::Server, keys: &[KeySettings]) -> Result<(), Compla
         .hint("give `admin` another port, or set it to null"));
     }
     Ok(())
-}
-
-fn keys(raw: &[raw::Key]) -> Result<Vec<KeySettings>, Complaint> {
-    let mut keys = Vec::with_capacity(raw.len());
-    for (index, key) in raw.iter().enumerate() {
-        let secret = key.key.as_str();
-        if secret.chars().count() < KEY_CHARS_MIN {
-            let message = format!("a key of fewer than {KEY_CHARS_MIN} characters can be guessed");
-            return Err(Complaint::new(["keys", &index.to_string(), "key"], message)
-                .hint("make one with: openssl rand -hex 32"));
-        }
-        keys.push(KeySettings {
-            name: key.name.as_str().into(),
-            secret: SecretString::from(secret.to_owned()),
-            sensitivity: key.sensitivity.map(sensitivity),
-            routes: key.routes.clone(),
-            constraint: constraint(&key.require),
-            flow: key.flow.as_deref().map(Into::into),
-            tenant: key.tenant.clone(),
-            region: key.region.clone(),
-        });
-    }
-    // The store finds doubles; its complaint names the keys.
-    freehold_store::StaticAccounts::new(keys.clone())
-        .map_err(|error| Complaint::new(["keys"], error.to_string()))?;
-    Ok(keys)
 }
 
 fn ledger(raw: &raw::Ledger, environment: &Environment) -> StoreSettings {

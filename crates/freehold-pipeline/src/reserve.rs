@@ -1,0 +1,258 @@
+//! What a request could use at most, and what clients are told when that is too much.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use freehold_cost::PriceBook;
+use freehold_cost::tokens::{bound_request, estimate_request};
+use freehold_ports::{
+    Account, Bound, Denial, Limits, Period, Reservation, ReserveError, Scope, Shortage, Standing,
+};
+use freehold_types::{
+    Deployment, Error, ErrorKind, ErrorSource, FlowName, NanoUsd, PriceBasis, Request, RequestId,
+    Retry, Usage,
+};
+
+use crate::pipeline::Pipeline;
+
+/// What is reserved for an answer whose length nobody bounds.
+const UNBOUNDED_OUTPUT_TOKENS: u64 = 16_384;
+/// Said to clients that retry by themselves: they need not.
+pub const BUDGET_SPENT: &str = "insufficient_quota";
+/// A limit of requests, tokens or streams is reached.
+pub const LIMIT_REACHED: &str = "rate_limit_exceeded";
+/// A budget cannot be kept, as nobody knows what the request would cost.
+const PRICE_UNKNOWN: &str = "price_unknown";
+/// Nobody can tell whether limits are reached.
+const ACCOUNTS_UNREACHABLE: &str = "accounts_unreachable";
+
+/// The limits of workloads.
+pub type FlowLimits = HashMap<FlowName, Arc<Limits>>;
+
+/// What was reserved, and how the limits stand.
+#[derive(Debug, Default)]
+pub(crate) struct Hold {
+    /// `None` when nothing limits the request.
+    pub(crate) reservation: Option<Reservation>,
+    pub(crate) standing: Option<Box<Standing>>,
+}
+
+/// A reservation that was not made.
+pub(crate) struct Denied {
+    pub(crate) error: Error,
+    pub(crate) standing: Option<Box<Standing>>,
+}
+
+/// Who asks for what.
+pub(crate) struct Asked<'a> {
+    pub(crate) id: RequestId,
+    pub(crate) started_unix_ms: u64,
+    pub(crate) account: &'a Account,
+    pub(crate) flow: Option<&'a FlowName>,
+    pub(crate) request: &'a Request,
+    pub(crate) attempts: &'a [Arc<Deployment>],
+    /// How many of them may be under way at once, and billed.
+    pub(crate) parallel: usize,
+}
+
+impl Pipeline {
+    /// Takes what the request could use from everything that limits it.
+    pub(crate) async fn reserve(
+        &self,
+        asked: &Asked<'_>,
+        flows: &FlowLimits,
+    ) -> Result<Hold, Denied> {
+        let bounds = bounds(asked.account, asked.flow, flows);
+        if bounds.is_empty() {
+            return Ok(Hold::default());
+        }
+        let Some(meter) = &self.meter else {
+            let defect = "limits are set, and nothing counts them";
+            return Err(denied(Error::new(ErrorKind::Internal, defect)));
+        };
+        let has_budget = bounds.iter().any(|bound| !bound.limits.budgets.is_empty());
+        let cost = if has_budget {
+            most(asked, &self.accounting.prices())
+        } else {
+            Some(NanoUsd::ZERO)
+        };
+        let must_be_known = bounds.iter().any(|bound| bound.limits.has_hard_budget());
+        let cost = match cost {
+            Some(cost) => cost,
+            None if must_be_known => return Err(denied(unknown_price(asked))),
+            None => NanoUsd::ZERO,
+        };
+        let input = estimate_request(asked.request);
+        let output = output_tokens(asked.request, asked.attempts, input);
+        let reservation = Reservation {
+            id: asked.id,
+            started_unix_ms: asked.started_unix_ms,
+            bounds,
+            tokens: input.saturating_add(output),
+            cost,
+        };
+        match meter.reserve(&reservation).await {
+            Ok(standing) => Ok(Hold {
+                reservation: Some(reservation),
+                standing: Some(Box::new(standing)),
+            }),
+            Err(ReserveError::Denied(denial)) => Err(Denied {
+                error: explain(&denial),
+                standing: Some(Box::new(denial.standing)),
+            }),
+            Err(error @ ReserveError::Unreachable(_)) => {
+                tracing::error!(%error, id = %asked.id, "a request is refused: its limits cannot be checked");
+                let message = "the gateway cannot check this key's limits now; try again shortly";
+                Err(denied(
+                    Error::new(ErrorKind::Unavailable, message)
+                        .with_code(ACCOUNTS_UNREACHABLE)
+                        .on_side(ErrorSource::Internal)
+                        .with_retry(Retry::After(Duration::from_secs(1))),
+                ))
+            }
+        }
+    }
+}
+
+fn denied(error: Error) -> Denied {
+    Denied {
+        error,
+        standing: None,
+    }
+}
+
+/// Everything that limits a request.
+fn bounds(account: &Account, flow: Option<&FlowName>, flows: &FlowLimits) -> Vec<Bound> {
+    let mut bounds = account.bounds.clone();
+    let flow = flow.and_then(|flow| flows.get_key_value(flow));
+    bounds.extend(flow.map(|(flow, limits)| Bound {
+        scope: Scope::Flow(flow.clone()),
+        limits: Arc::clone(limits),
+    }));
+    bounds
+}
+
+/// The tokens that the answer may have.
+fn output_tokens(request: &Request, attempts: &[Arc<Deployment>], input: u64) -> u64 {
+    let answers = u64::from(request.sampling.n.unwrap_or(1).max(1));
+    let each = request.sampling.max_output_tokens.unwrap_or_else(|| {
+        let windows = attempts
+            .iter()
+            .map(|deployment| deployment.context_window_tokens.map_or(u64::MAX, u64::from));
+        let largest = windows.max().unwrap_or(u64::MAX);
+        largest.saturating_sub(input).min(UNBOUNDED_OUTPUT_TOKENS)
+    });
+    each.saturating_mul(answers)
+}
+
+/// What the request could cost at the dearest deployments of its plan; `None` when nobody knows.
+fn most(asked: &Asked<'_>, prices: &PriceBook) -> Option<NanoUsd> {
+    let input = bound_request(asked.request);
+    let output = output_tokens(asked.request, asked.attempts, 0);
+    let mut costs = Vec::with_capacity(asked.attempts.len());
+    for deployment in asked.attempts {
+        let cost = match &deployment.price {
+            PriceBasis::Hourly { per_hour } => {
+                PriceBook::busy_cost(*per_hour, expected_us(deployment, output))
+            }
+            price => {
+                let plain = Usage {
+                    input_tokens: input,
+                    output_tokens: output,
+                    ..Usage::default()
+                };
+                // Some vendors take more for what they are to remember.
+                let remembered = Usage {
+                    cache_write_tokens: input,
+                    ..plain
+                };
+                let at = asked.started_unix_ms;
+                let plain = prices.cost(price, &plain, at).ok()?.total;
+                prices.cost(price, &remembered, at).ok()?.total.max(plain)
+            }
+        };
+        costs.push(cost);
+    }
+    costs.sort_unstable_by(|one, other| other.cmp(one));
+    Some(costs.into_iter().take(asked.parallel).sum())
+}
+
+/// How long an owned machine would be busy, in microseconds, if nothing else ran on it.
+fn expected_us(deployment: &Deployment, output: u64) -> u64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate; the conversion saturates"
+    )]
+    let generating_us = (output as f64 * 1e6 / deployment.tokens_per_second.max(1.0)) as u64;
+    generating_us.saturating_add(u64::from(deployment.first_token_ms).saturating_mul(1_000))
+}
+
+fn unknown_price(asked: &Asked<'_>) -> Error {
+    let unknown = asked
+        .attempts
+        .iter()
+        .map(|deployment| deployment.id.as_str());
+    let names: Vec<_> = unknown.collect();
+    let message = format!(
+        "a budget limits this request, and nobody knows the price of one of {}: the gateway's operator \
+         can set it under `models: [{{price: ...}}]`",
+        names.join(", ")
+    );
+    Error::new(ErrorKind::PermissionDenied, message).with_code(PRICE_UNKNOWN)
+}
+
+/// The error that a client gets, and when it may come again.
+fn explain(denial: &Denial) -> Error {
+    let Denial {
+        scope,
+        shortage,
+        retry_after,
+        ..
+    } = denial;
+    let (message, code) = match shortage {
+        Shortage::Requests { limit } => (
+            format!("{scope} has reached its limit of {limit} requests per minute"),
+            LIMIT_REACHED,
+        ),
+        Shortage::Tokens { limit, needed } => (
+            format!(
+                "{scope} has too little left of its {limit} tokens per minute: this request may use \
+                 {needed} (lower `max_tokens` if that is too many)"
+            ),
+            LIMIT_REACHED,
+        ),
+        Shortage::Concurrent { limit } => (
+            format!("{scope} has reached its limit of {limit} requests at the same time"),
+            LIMIT_REACHED,
+        ),
+        Shortage::Budget {
+            period,
+            limit,
+            taken,
+            needed,
+        } => {
+            let which = match period {
+                Period::Day => "daily",
+                Period::Month => "monthly",
+                Period::Total => "total",
+            };
+            (
+                format!(
+                    "{scope} has too little left of its {which} budget of ${limit}: ${taken} are spent or \
+                     reserved, and this request may cost ${needed}"
+                ),
+                BUDGET_SPENT,
+            )
+        }
+    };
+    Error::new(ErrorKind::RateLimited, message)
+        .with_code(code)
+        .on_side(ErrorSource::Client)
+        .with_retry(retry_after.map_or(Retry::Never, Retry::After))
+}
+
+#[cfg(test)]
+mod tests;
