@@ -28,6 +28,8 @@ const SERVED_SHIFT: u32 = 24;
 pub struct OwnedMeter {
     per_hour: i128,
     spread_us: i128,
+    /// The spread in the unit of `accrued`, at the last price above zero.
+    spread: i128,
     now_us: u64,
     active: u32,
     /// Price x time so far, in nano-USD per hour x microseconds.
@@ -59,9 +61,12 @@ impl OwnedMeter {
 
     /// The same with a spread of the caller's choice.
     pub fn with_spread(per_hour: NanoUsd, now_us: u64, spread_us: u64) -> Self {
+        let per_hour = i128::from(per_hour.nanos().max(0));
+        let spread_us = i128::from(spread_us);
         Self {
-            per_hour: i128::from(per_hour.nanos().max(0)),
-            spread_us: i128::from(spread_us),
+            per_hour,
+            spread_us,
+            spread: per_hour * spread_us,
             now_us,
             active: 0,
             accrued: 0,
@@ -69,6 +74,32 @@ impl OwnedMeter {
             attributed: 0,
             idle: 0,
         }
+    }
+
+    /// Another price holds from now on; what has accrued stays. A machine that is given away costs
+    /// nothing from now on.
+    pub fn reprice(&mut self, per_hour: NanoUsd, now_us: u64) {
+        self.advance(now_us);
+        self.per_hour = i128::from(per_hour.nanos().max(0));
+        if self.per_hour > 0 {
+            self.spread = self.per_hour * self.spread_us;
+        }
+    }
+
+    /// What an hour costs now.
+    pub fn per_hour(&self) -> NanoUsd {
+        saturating(self.per_hour)
+    }
+
+    /// What the time has cost so far, busy or idle.
+    pub fn wall(&mut self, now_us: u64) -> NanoUsd {
+        self.advance(now_us);
+        saturating(self.accrued / HOUR_US)
+    }
+
+    /// What ended requests have been charged with.
+    pub fn charged(&self) -> NanoUsd {
+        saturating(self.attributed)
     }
 
     /// A request begins.
@@ -134,10 +165,9 @@ impl OwnedMeter {
     /// Takes a request's share out of the idle pool, in nano-USD.
     fn take_idle(&mut self, own: i128) -> i128 {
         // `own` and the spread in the same unit: nano-USD per hour x microseconds.
-        let spread = self.per_hour * self.spread_us;
-        let whole = own.saturating_add(spread);
+        let whole = own.saturating_add(self.spread);
         let pool = self.idle / HOUR_US;
-        let share = if spread == 0 {
+        let share = if self.spread == 0 {
             pool
         } else {
             // Amounts that would overflow are beyond all sense; they take nothing rather than panic.

@@ -25,6 +25,7 @@ mod tally;
 mod withhold;
 
 pub use accounting::OwnedStanding;
+pub use accounting::OwnedStanding;
 pub use attempts::Persistence;
 pub use audit::AuditTrail;
 pub use deliver::ChunkReceiver;

@@ -378,7 +378,7 @@ impl Pipeline {
             request,
             route: &route,
             permit: &permit,
-            prices: self.accounting.prices(),
+            prices: &self.accounting.prices(),
             health: &|deployment| self.accounting.health(deployment),
             at_unix_ms: draft.started_unix_ms,
         };

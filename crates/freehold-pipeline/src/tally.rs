@@ -41,6 +41,10 @@ pub(crate) struct Tally {
     model: Option<String>,
     begun: bool,
     complete: bool,
+    /// The model has finished; only framing and the usage can follow.
+    finished: bool,
+    /// The usage was reported when the model had finished: nothing can be added to it.
+    settled: bool,
     has_content: bool,
 }
 
@@ -56,6 +60,7 @@ impl Tally {
     /// Takes note of a chunk.
     pub(crate) fn see(&mut self, chunk: &Chunk) {
         self.begun |= !chunk.events.is_empty();
+        let mut tells_usage = false;
         for event in &chunk.events {
             self.has_content |= is_content(event);
             match event {
@@ -76,11 +81,16 @@ impl Tally {
                     | Delta::Arguments(text) => self.take_text(*choice, *part, text),
                     Delta::Signature(_) | Delta::Unknown { .. } => {}
                 },
-                Event::Usage(usage) => self.reported = Some(*usage),
+                Event::Usage(usage) => {
+                    self.reported = Some(*usage);
+                    tells_usage = true;
+                }
+                Event::Finish { .. } => self.finished = true,
                 Event::End => self.complete = true,
                 _ => {}
             }
         }
+        self.settled |= self.finished && tells_usage;
     }
 
     /// True once anything of an answer was seen: from then on the prompt may be billed.
@@ -103,9 +113,14 @@ impl Tally {
         self.model.as_deref()
     }
 
-    /// The usage of what was seen: as reported for a whole answer; for one that was cut, or whose
-    /// upstream never reports, the larger of what was reported and what can be counted.
+    /// The usage of what was seen: as reported for a whole answer, zeros included; for one that was
+    /// cut, or whose upstream never reports or reports what cannot be, the larger of what was reported
+    /// and what can be counted. Its parts never exceed their wholes.
     pub(crate) fn usage(&self, request: &Request) -> Usage {
+        self.believable_usage(request).consistent()
+    }
+
+    fn believable_usage(&self, request: &Request) -> Usage {
         if let Some(usage) = self.final_usage() {
             return usage;
         }
@@ -118,14 +133,20 @@ impl Tally {
             input_tokens,
             output_tokens: reported.output_tokens.max(self.counted_tokens()),
             basis: UsageBasis::Estimated,
+            // A charge for a part of the answer is not the charge.
+            reported_cost: None,
             ..reported
         }
     }
 
     /// What the upstream says and nobody needs to count.
     fn final_usage(&self) -> Option<Usage> {
-        self.reported
-            .filter(|usage| self.complete || usage.basis == UsageBasis::Counted)
+        self.reported.filter(|usage| match usage.basis {
+            UsageBasis::Reported => self.complete || self.settled,
+            UsageBasis::Counted => true,
+            // What the upstream told is not all there is to know.
+            UsageBasis::Estimated => false,
+        })
     }
 
     /// Counts the text with the tokenizer of the model, when that has to be done and all of the text

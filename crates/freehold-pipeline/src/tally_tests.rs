@@ -118,6 +118,7 @@ async fn what_the_upstream_reports_of_a_whole_answer_stands() {
     let reported = Usage {
         input_tokens: 3,
         output_tokens: 1_000,
+        basis: UsageBasis::Reported,
         ..Usage::default()
     };
     let end = [Event::Usage(reported), Event::End];
@@ -128,4 +129,117 @@ async fn what_the_upstream_reports_of_a_whole_answer_stands() {
     tally.count("gpt-4o").await;
     assert_eq!(tally.exact_tokens, None, "nothing had to be counted");
     assert_eq!(tally.usage(&request()), reported);
+}
+
+fn usage_of(input_tokens: u64, output_tokens: u64, basis: UsageBasis) -> Usage {
+    Usage {
+        input_tokens,
+        output_tokens,
+        basis,
+        ..Usage::default()
+    }
+}
+
+fn finish() -> Event {
+    Event::Finish {
+        choice: 0,
+        reason: freehold_types::FinishReason::Stop,
+        stop_sequence: None,
+    }
+}
+
+fn chunk(events: impl IntoIterator<Item = Event>) -> Chunk {
+    Chunk {
+        events: events.into_iter().collect(),
+        ..Chunk::default()
+    }
+}
+
+/// Told to be zero is zero, and told nothing is not.
+#[test]
+fn explicit_zeros_count_and_silence_does_not() {
+    let zero = usage_of(0, 0, UsageBasis::Reported);
+    let mut told = tally(&[TEXT]);
+    told.see(&chunk([finish(), Event::Usage(zero), Event::End]));
+    assert_eq!(told.usage(&request()), zero);
+    let mut silent = tally(&[TEXT]);
+    silent.see(&chunk([finish(), Event::End]));
+    let usage = silent.usage(&request());
+    assert!(usage.input_tokens > 0 && usage.output_tokens > 0);
+    assert_eq!(usage.basis, UsageBasis::Estimated);
+}
+
+/// A client that leaves between the usage and the end of the stream leaves an exact usage behind.
+#[test]
+fn a_usage_behind_the_finish_is_final_although_the_end_is_missing() {
+    for usage in [
+        usage_of(0, 0, UsageBasis::Reported),
+        usage_of(9, 3, UsageBasis::Reported),
+    ] {
+        for events in [
+            vec![chunk([finish()]), chunk([Event::Usage(usage)])],
+            vec![chunk([Event::Usage(usage), finish()])],
+        ] {
+            let mut cut = tally(&[TEXT]);
+            events.iter().for_each(|chunk| cut.see(chunk));
+            assert_eq!(cut.usage(&request()), usage);
+        }
+    }
+    // One that came while the model was still writing is only what was used until then.
+    let mut running = tally(&["one"]);
+    running.see(&chunk([Event::Usage(usage_of(9, 1, UsageBasis::Reported))]));
+    running.see(&piece(0, TEXT));
+    let usage = running.usage(&request());
+    assert_eq!(
+        (usage.input_tokens, usage.basis),
+        (9, UsageBasis::Estimated)
+    );
+    assert!(usage.output_tokens > 1);
+}
+
+/// What the decoder doubts is filled up by counting, and the doubt stays for the record.
+#[tokio::test]
+async fn doubtful_usage_is_counted_and_marked() {
+    use freehold_types::usage::UsageDoubt;
+    let wrong = Usage {
+        doubt: Some(UsageDoubt::Negative),
+        ..usage_of(7, 0, UsageBasis::Estimated)
+    };
+    let mut doubtful = tally(&[TEXT]);
+    doubtful.see(&chunk([finish(), Event::Usage(wrong), Event::End]));
+    doubtful.count("gpt-4o").await;
+    let usage = doubtful.usage(&request());
+    assert_eq!(usage.input_tokens, 7);
+    assert_eq!(usage.output_tokens, tokens::count_text(TEXT));
+    assert_eq!(usage.basis, UsageBasis::Estimated);
+    assert_eq!(usage.doubt, Some(UsageDoubt::Negative));
+}
+
+#[test]
+fn parts_beyond_their_whole_are_cut_and_doubted() {
+    use freehold_types::usage::UsageDoubt;
+    let mut slip = tally(&[TEXT]);
+    let usage = Usage {
+        cached_input_tokens: 50,
+        ..usage_of(9, 3, UsageBasis::Reported)
+    };
+    slip.see(&chunk([finish(), Event::Usage(usage), Event::End]));
+    let cut = slip.usage(&request());
+    assert_eq!(
+        (cut.cached_input_tokens, cut.basis),
+        (9, UsageBasis::Reported)
+    );
+    assert_eq!(cut.doubt, Some(UsageDoubt::PartsExceedWhole));
+}
+
+/// A charge that was told before the answer was cut is not the charge.
+#[test]
+fn a_cut_answers_charge_is_not_believed() {
+    let mut cut = tally(&[TEXT]);
+    let usage = Usage {
+        reported_cost: Some(freehold_types::NanoUsd::from_nanos(5)),
+        ..usage_of(9, 1, UsageBasis::Reported)
+    };
+    cut.see(&chunk([Event::Usage(usage)]));
+    assert_eq!(cut.usage(&request()).reported_cost, None);
 }

@@ -147,7 +147,7 @@ pub struct Cost {
 }
 
 /// What a cost does not know. The figure is the best there is, and may differ from the invoice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CostGap {
     /// No price is known for the service tier: the standard price was taken.

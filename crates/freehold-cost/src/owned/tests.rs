@@ -61,11 +61,30 @@ fn a_clock_that_jumps_back_stands_still() {
     assert_eq!(meter.end(other, 11 * SECOND).total.nanos(), 1_000_000);
 }
 
+#[test]
+fn another_price_holds_from_its_moment_on() {
+    // 3.60 $/h for a minute, then 7.20 $/h; one request all along.
+    let mut meter = OwnedMeter::new(NanoUsd::from_nanos(3_600_000_000), 0);
+    let ticket = meter.begin(0);
+    meter.reprice(NanoUsd::from_nanos(7_200_000_000), 60 * SECOND);
+    assert_eq!(meter.end(ticket, 120 * SECOND).total.nanos(), 180_000_000);
+    assert_eq!(meter.wall(120 * SECOND).nanos(), 180_000_000);
+    // Given away, it costs nothing more, and a request that still ends does not take the pool.
+    let late = meter.begin(180 * SECOND);
+    meter.reprice(NanoUsd::ZERO, 180 * SECOND);
+    let cost = meter.end(late, 999 * SECOND);
+    assert_eq!(cost.total, NanoUsd::ZERO);
+    assert_eq!(meter.idle_pool(999 * SECOND).nanos(), 120_000_000);
+    assert_eq!(meter.wall(9_999 * SECOND).nanos(), 300_000_000);
+    assert_eq!(meter.charged().nanos(), 180_000_000);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Begin,
     End(usize),
     Look,
+    Reprice(i64),
 }
 
 fn step() -> impl Strategy<Value = (Step, i64)> {
@@ -73,6 +92,7 @@ fn step() -> impl Strategy<Value = (Step, i64)> {
         3 => Just(Step::Begin),
         3 => any::<prop::sample::Index>().prop_map(|index| Step::End(index.index(64))),
         1 => Just(Step::Look),
+        1 => prop_oneof![Just(0_i64), 1_i64..1_000_000_000_000].prop_map(Step::Reprice),
     ];
     // Mostly forward, sometimes back, sometimes a long way.
     let pause = prop_oneof![
@@ -96,8 +116,10 @@ proptest! {
         let (mut now_us, mut latest_us) = (start_us, start_us);
         let mut open = Vec::new();
         let mut charged = 0_i128;
+        let (mut price, mut accrued) = (i128::from(per_hour.max(0)), 0_i128);
         for (step, pause_us) in steps {
             now_us = now_us.saturating_add_signed(pause_us);
+            accrued += price * i128::from(now_us.saturating_sub(latest_us));
             latest_us = latest_us.max(now_us);
             match step {
                 Step::Begin => open.push(meter.begin(now_us)),
@@ -108,12 +130,18 @@ proptest! {
                     prop_assert!(cost.total >= cost.idle_share);
                     charged += i128::from(cost.total.nanos());
                 }
+                Step::Reprice(to) => {
+                    meter.reprice(NanoUsd::from_nanos(to), now_us);
+                    price = i128::from(to);
+                }
                 Step::End(_) | Step::Look => {}
             }
             let left = i128::from(meter.unattributed(now_us).nanos());
-            let wall = i128::from(per_hour.max(0)) * i128::from(latest_us - start_us) / HOUR_US;
+            let wall = accrued / HOUR_US;
             if wall < i128::from(i64::MAX) {
                 prop_assert_eq!(charged + left, wall);
+                prop_assert_eq!(i128::from(meter.wall(now_us).nanos()), wall);
+                prop_assert_eq!(i128::from(meter.charged().nanos()), charged);
                 prop_assert!(left >= 0);
                 prop_assert!(i128::from(meter.idle_pool(now_us).nanos()) <= left);
                 if open.is_empty() {
