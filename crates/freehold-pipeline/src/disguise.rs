@@ -13,6 +13,8 @@ use freehold_guard::{
 use freehold_policy::{Denial, MaskMethod, Masked, Masks, Passage, Permit};
 use freehold_types::{Deployment, Error, ErrorKind, Event, Perimeter, Request};
 
+use crate::keep::Tap;
+
 /// Whose request it is, for placeholders that stay the same from turn to turn.
 #[derive(Clone, Debug)]
 pub(crate) struct Owner {
@@ -53,12 +55,21 @@ pub(crate) struct Treatment {
     guard: Option<AnswerGuard>,
     /// Puts back what was replaced; `None` when nothing was.
     restorer: Option<AnswerRestorer>,
+    /// Hears the answer as the client gets it; `None` when nothing is stored of it.
+    pub(crate) tap: Option<Tap>,
 }
 
 impl Treatment {
     /// True when an answer stays as the upstream wrote it.
     pub(crate) fn is_none(&self) -> bool {
         self.guard.is_none() && self.restorer.is_none()
+    }
+
+    /// Takes note of what the client gets.
+    pub(crate) fn hear(&self, events: &[Event]) {
+        if let Some(tap) = &self.tap {
+            tap.hear(events);
+        }
     }
 
     /// The events that are certain by now, in their order.
@@ -106,6 +117,12 @@ impl Disguises {
         }
     }
 
+    /// Whose request it is, and the secret from which placeholders come: who masks by them finds the
+    /// same placeholders.
+    pub(crate) fn origin(&self) -> (Owner, Arc<[u8; 32]>) {
+        (self.owner.clone(), Arc::clone(&self.secret))
+    }
+
     /// The request for this deployment, and the passage for it.
     ///
     /// # Errors
@@ -132,6 +149,7 @@ impl Disguises {
                 treatment: Treatment {
                     guard: self.answer_guard(guard, permit, request, None),
                     restorer: None,
+                    tap: None,
                 },
             });
         }
@@ -160,6 +178,7 @@ impl Disguises {
                 guard: self.answer_guard(guard, permit, request, Some(&disguise.vault)),
                 restorer: (!disguise.vault.is_empty())
                     .then(|| disguise.vault.answer_restorer(&request.response_format)),
+                tap: None,
             },
         })
     }

@@ -14,6 +14,7 @@ mod deliver;
 mod disguise;
 mod draft;
 mod flows;
+mod keep;
 mod live;
 mod log;
 mod observe;
@@ -24,7 +25,6 @@ mod sticky;
 mod tally;
 mod withhold;
 
-pub use accounting::OwnedStanding;
 pub use accounting::OwnedStanding;
 pub use attempts::Persistence;
 pub use audit::AuditTrail;

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::attempts::Scene;
 use crate::disguise::Treatment;
+use crate::keep::Keeping;
 use crate::log::AttemptNumber;
 use crate::tally::Tally;
 
@@ -66,6 +67,12 @@ impl Live {
         live
     }
 
+    /// The same answer, heard by whoever keeps it.
+    pub(crate) fn tapped(mut self, keeping: Option<&Keeping>) -> Self {
+        self.treatment.tap = keeping.map(Keeping::tap);
+        self
+    }
+
     /// The next chunk, taken note of.
     ///
     /// # Errors
@@ -89,6 +96,7 @@ impl Live {
     /// What the client may still see of an answer that was cut short.
     pub(crate) fn take_rest(&mut self) -> Option<Chunk> {
         let events = self.treatment.finish();
+        self.treatment.hear(&events);
         (!events.is_empty()).then(|| Chunk {
             events: events.into(),
             ..Chunk::default()
@@ -106,6 +114,7 @@ impl Live {
                 .flat_map(|event| self.treatment.push(event))
                 .collect();
         }
+        self.treatment.hear(&chunk.events);
         chunk
     }
 

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use freehold_cost::PriceBook;
 use freehold_guard::{Finding, Scan};
 use freehold_policy::{Claim, Facts, Labels, Permit};
-use freehold_ports::{Account, Call, Chunk, Clock, Ledger, Meter, Standing, Used};
+use freehold_ports::{Account, Call, Chunk, Clock, Ledger, Meter, Prompts, Standing, Used};
 use freehold_route::{Plan, Query, Resolved, plan};
 use freehold_types::audit::AuditName;
 use freehold_types::{
@@ -30,6 +30,7 @@ use crate::deliver::{ChunkReceiver, client_left};
 use crate::disguise::{Disguises, Owner};
 use crate::draft::{Draft, Ending, status_of};
 use crate::flows::Flows;
+use crate::keep::Keeping;
 use crate::live::panicked;
 use crate::log::AttemptLog;
 use crate::observe::{self, Meters};
@@ -123,6 +124,8 @@ pub struct Pipeline {
     pub(crate) accounting: Accounting,
     ledger: Arc<dyn Ledger>,
     audit: Option<AuditTrail>,
+    /// Where text goes that policy lets be stored.
+    prompts: Option<Arc<dyn Prompts>>,
     /// Counts limits and budgets; without it, nothing that is limited is served.
     pub(crate) meter: Option<Arc<dyn Meter>>,
     draining: AtomicBool,
@@ -149,6 +152,7 @@ impl Pipeline {
             accounting,
             ledger,
             audit: None,
+            prompts: None,
             meter: None,
             draining: AtomicBool::new(false),
             meters: Meters::default(),
@@ -171,6 +175,13 @@ impl Pipeline {
     #[must_use]
     pub fn with_meter(mut self, meter: Arc<dyn Meter>) -> Self {
         self.meter = Some(meter);
+        self
+    }
+
+    /// The same pipeline, storing text where policy says so.
+    #[must_use]
+    pub fn with_prompts(mut self, prompts: Arc<dyn Prompts>) -> Self {
+        self.prompts = Some(prompts);
         self
     }
 
@@ -336,6 +347,13 @@ impl Pipeline {
             Ok(decided) => decided,
             Err(error) => return course.fail(error).await,
         };
+        let keeping = Keeping::begin(
+            self.prompts.as_ref(),
+            ground,
+            &permit,
+            &disguises,
+            (account, conversation, draft),
+        );
         let asked = Asked {
             id: ground.id,
             started_unix_ms: draft.started_unix_ms,
@@ -355,10 +373,13 @@ impl Pipeline {
             begun = first_answer(scene, &attempts) => begun,
             () = course.client_left() => Err(client_left()),
         };
-        match begun {
+        match begun.map(|live| live.tapped(keeping.as_ref())) {
             Err(error) => course.fail(error).await,
             Ok(live) if ground.request.stream => course.stream(scene, live).await,
             Ok(live) => course.whole(scene, live).await,
+        }
+        if let Some(keeping) = keeping {
+            keeping.finish(ground.log.last_deployment());
         }
     }
 
