@@ -121,7 +121,10 @@ impl Master {
                 };
                 local(&text, &path.display().to_string())
             }
-            MasterKeySource::Value(value) => local(value.expose_secret(), "its value"),
+            MasterKeySource::Variable { name, value } => local(
+                value.expose_secret(),
+                &format!("the environment variable {name}"),
+            ),
             MasterKeySource::Command { name, command } => Ok(Self::Command {
                 name: name.clone(),
                 command: command.clone(),

@@ -161,14 +161,21 @@ impl PromptReader {
         Ok(rows.into_iter().filter(fits).take(limit).collect())
     }
 
+    /// What is known of a stored prompt without opening it; `None` when it is not stored.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn find(&mut self, request: RequestId) -> Result<Option<StoredPrompt>, PromptError> {
+        let filter = PromptFilter::default();
+        Ok(self.rows(Some(request), &filter).await?.pop())
+    }
+
     /// A stored prompt, opened; `None` when it is not stored.
     ///
     /// # Errors
     /// When the master key is missing, when a key was erased, and when the record was changed.
     pub async fn show(&mut self, request: RequestId) -> Result<Option<ShownPrompt>, PromptError> {
-        let filter = PromptFilter::default();
-        let mut rows = self.rows(Some(request), &filter).await?;
-        match rows.pop() {
+        match self.find(request).await? {
             Some(about) => self.read(about).await.map(Some),
             None => Ok(None),
         }

@@ -10,8 +10,13 @@ use secrecy::SecretString;
 pub enum MasterKeySource {
     /// A file, made when it is not there.
     File(PathBuf),
-    /// A value, such as an environment variable's.
-    Value(SecretString),
+    /// An environment variable.
+    Variable {
+        /// Its name, for messages.
+        name: String,
+        /// Its value; empty when it is not set.
+        value: SecretString,
+    },
     /// A program that wraps and unwraps keys, as a key-management service's client does: it is
     /// called with `wrap` or `unwrap` as last argument, reads one line from standard input and
     /// writes one line to standard output. `wrap` is given a key in base64, and its line is stored;

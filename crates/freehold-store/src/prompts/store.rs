@@ -177,7 +177,6 @@ impl PromptStore {
     }
 
     /// Resolves when the status is as asked.
-    #[cfg(feature = "testing")]
     pub async fn until(&self, wanted: impl FnMut(&PromptStatus) -> bool) -> PromptStatus {
         let mut status = self.status.clone();
         let reached = status.wait_for(wanted).await;

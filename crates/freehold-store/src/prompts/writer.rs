@@ -331,14 +331,16 @@ impl Home {
     async fn know_tenant(&mut self, tenant: &str, keyring: &Keyring) -> Result<(), PromptError> {
         let address = Address::tenant(tenant);
         let stored = find_key(&mut self.connection, &address).await?;
-        let known = self.keys.get(&address).map(|known| known.id);
+        let known = self.keys.get(&address);
         let key = match stored {
-            Some(stored) if known == Some(stored.id) => return Ok(()),
+            Some(stored) if known.is_some_and(|known| known.id == stored.id) => return Ok(()),
             Some(stored) => Known {
                 id: stored.id,
                 key: stored.open_tenant(&address, keyring)?,
                 new: None,
             },
+            // Made for a sample before this one.
+            None if known.is_some_and(|known| known.new.is_some()) => return Ok(()),
             None => {
                 let (id, key) = (KeyId::random()?, Secret::random()?);
                 let wrapped = keyring.wrap(&address, id, &key)?;
@@ -451,7 +453,12 @@ impl Home {
             (Some(stored), _) if stored.id == known.id => Ok(Some(known)),
             (None, Some(wrapped)) => {
                 insert_key(&mut self.connection, &address, known.id, wrapped).await?;
-                Ok(Some(known))
+                let known = Known {
+                    id: known.id,
+                    key: known.key.clone(),
+                    new: None,
+                };
+                Ok(Some(self.remember(address, known)))
             }
             // Erased, or made by another process, in this moment.
             _ => Ok(None),
