@@ -4,6 +4,8 @@
 //! A fixture's `arithmetic` is the invoice by hand: `COUNT what x PRICE`, the price in nano-USD per token
 //! (which is the list price in dollars per million, times a thousand) or per call. The test adds it up.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 
 use freehold_cost::PriceBook;
@@ -87,11 +89,11 @@ impl Fixture {
         decoder.finish(&mut frames).unwrap();
         let events: Vec<Event> = frames.into_iter().flat_map(|frame| frame.events).collect();
         assert_eq!(events.last(), Some(&Event::End));
-        let usages = events.into_iter().filter_map(|event| match event {
+        let mut usages = events.into_iter().filter_map(|event| match event {
             Event::Usage(usage) => Some(usage),
             _ => None,
         });
-        usages.last().unwrap()
+        usages.next_back().unwrap()
     }
 
     fn whole_usage(&self) -> Usage {

@@ -255,3 +255,208 @@ fn models() {
     );
     assert_eq!(read(encode_models(MESSAGES, &[]))["first_id"], Value::Null);
 }
+
+/// What an upstream says of its usage: whole, and in a stream.
+fn told_usages(dialect: Dialect, usage: &str) -> [Option<freehold_types::Usage>; 2] {
+    let (body, stream) = match dialect {
+        Dialect::AnthropicMessages => (
+            format!(
+                r#"{{"type":"message","role":"assistant","id":"m","model":"x","content":[],"stop_reason":"end_turn","usage":{usage}}}"#
+            ),
+            format!(
+                "event: message_start\ndata: {{\"type\":\"message_start\",\"message\":{{\"id\":\"m\",\"model\":\"x\"}}}}\n\nevent: message_delta\ndata: {{\"type\":\"message_delta\",\"delta\":{{\"stop_reason\":\"end_turn\"}},\"usage\":{usage}}}\n\nevent: message_stop\ndata: {{\"type\":\"message_stop\"}}\n\n"
+            ),
+        ),
+        _ => (
+            format!(
+                r#"{{"choices":[{{"index":0,"message":{{"content":"hi"}},"finish_reason":"stop"}}],"usage":{usage}}}"#
+            ),
+            format!(
+                "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"hi\"}},\"finish_reason\":\"stop\"}}]}}\n\ndata: {{\"choices\":[],\"usage\":{usage}}}\n\ndata: [DONE]\n\n"
+            ),
+        ),
+    };
+    let whole = freehold_wire::decode_response(dialect, body.as_bytes()).unwrap();
+    let mut decoder = freehold_wire::StreamDecoder::new(dialect, false);
+    let mut frames = Vec::new();
+    decoder.push(stream.as_bytes(), &mut frames).unwrap();
+    decoder.finish(&mut frames).unwrap();
+    let events: Vec<_> = frames.into_iter().flat_map(|frame| frame.events).collect();
+    assert_eq!(events.last(), Some(&freehold_types::Event::End), "{usage}");
+    let streamed = events.into_iter().rev().find_map(|event| match event {
+        freehold_types::Event::Usage(usage) => Some(usage),
+        _ => None,
+    });
+    [whole.usage, streamed]
+}
+
+/// Nothing that an upstream writes in the place of its usage ends the answer, becomes a negative
+/// count, or passes for a count that it is not.
+#[test]
+fn impossible_usage_is_doubted_and_never_ends_an_answer() {
+    use freehold_types::UsageBasis;
+    use freehold_types::usage::UsageDoubt as D;
+    let chat = |prompt: &str, completion: &str| {
+        format!(r#"{{"prompt_tokens":{prompt},"completion_tokens":{completion}}}"#)
+    };
+    let messages = |input: &str, output: &str| {
+        format!(r#"{{"input_tokens":{input},"output_tokens":{output}}}"#)
+    };
+    for (count, doubt) in [
+        ("-1", D::Negative),
+        ("-9223372036854775808", D::Negative),
+        ("-1e300", D::Negative),
+        ("1000000000001", D::TooLarge),
+        ("18446744073709551615", D::TooLarge),
+        ("99999999999999999999999", D::TooLarge),
+        ("\"12\"", D::NotANumber),
+        ("\"many\"", D::NotANumber),
+        ("true", D::NotANumber),
+        ("[7]", D::NotANumber),
+        ("{\"n\":7}", D::NotANumber),
+    ] {
+        for (dialect, usage) in [
+            (Dialect::OpenaiChat, chat("7", count)),
+            (Dialect::AnthropicMessages, messages("7", count)),
+        ] {
+            for told in told_usages(dialect, &usage) {
+                let told = told.unwrap();
+                assert_eq!((told.input_tokens, told.output_tokens), (7, 0), "{usage}");
+                assert_eq!(told.doubt, Some(doubt), "{usage}");
+                assert_eq!(told.basis, UsageBasis::Estimated, "{usage}");
+            }
+        }
+    }
+    // The usage as a whole is something else.
+    for usage in ["\"none\"", "5", "[]", "[1,2]", "true"] {
+        for told in told_usages(Dialect::OpenaiChat, usage) {
+            let told = told.unwrap();
+            assert_eq!(
+                (told.total_tokens(), told.doubt),
+                (0, Some(D::NotANumber)),
+                "{usage}"
+            );
+            assert_eq!(told.basis, UsageBasis::Estimated);
+        }
+    }
+    // A wrong part does not spoil the wholes.
+    let part =
+        r#"{"prompt_tokens":7,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":-5}}"#;
+    for told in told_usages(Dialect::OpenaiChat, part) {
+        let told = told.unwrap();
+        assert_eq!(
+            (told.cached_input_tokens, told.doubt),
+            (0, Some(D::Negative))
+        );
+        assert_eq!(
+            (told.total_tokens(), told.basis),
+            (10, UsageBasis::Reported)
+        );
+    }
+    for details in ["\"x\"", "[]", "7"] {
+        let odd = format!(
+            r#"{{"prompt_tokens":7,"completion_tokens":3,"prompt_tokens_details":{details}}}"#
+        );
+        for told in told_usages(Dialect::OpenaiChat, &odd) {
+            assert_eq!(told.unwrap().total_tokens(), 10);
+        }
+    }
+}
+
+/// Saying nothing is not saying zero.
+#[test]
+fn missing_usage_is_missing_and_half_of_one_is_no_report() {
+    use freehold_types::UsageBasis;
+    for dialect in [Dialect::OpenaiChat, Dialect::AnthropicMessages] {
+        for usage in ["null", "{}", r#"{"total_tokens":9}"#, r#"{"other":1}"#] {
+            assert_eq!(told_usages(dialect, usage), [None, None], "{usage}");
+        }
+    }
+    let half = told_usages(Dialect::OpenaiChat, r#"{"prompt_tokens":9}"#);
+    for told in half {
+        let told = told.unwrap();
+        assert_eq!((told.input_tokens, told.basis), (9, UsageBasis::Estimated));
+    }
+    // The total tells the other half.
+    let total = r#"{"prompt_tokens":9,"total_tokens":11}"#;
+    for told in told_usages(Dialect::OpenaiChat, total) {
+        let told = told.unwrap();
+        assert_eq!((told.output_tokens, told.basis), (2, UsageBasis::Reported));
+    }
+    for told in told_usages(Dialect::AnthropicMessages, r#"{"output_tokens":5}"#) {
+        assert_eq!(told.unwrap().basis, UsageBasis::Estimated);
+    }
+}
+
+/// A charge is believed when somebody can have charged it.
+#[test]
+fn absurd_charges_are_not_believed() {
+    use freehold_types::usage::UsageDoubt;
+    for (cost, nanos, doubt) in [
+        ("0.0001", Some(100_000), None),
+        ("0", Some(0), None),
+        ("null", None, None),
+        ("\"free\"", None, None),
+        ("-3", None, Some(UsageDoubt::AbsurdCost)),
+        ("1e12", None, Some(UsageDoubt::AbsurdCost)),
+        (r#"{"total_cost":0.5}"#, Some(500_000_000), None),
+    ] {
+        let usage = format!(r#"{{"prompt_tokens":7,"completion_tokens":3,"cost":{cost}}}"#);
+        for told in told_usages(Dialect::OpenaiChat, &usage) {
+            let told = told.unwrap();
+            let charged = told.reported_cost.map(freehold_types::NanoUsd::nanos);
+            assert_eq!((charged, told.doubt), (nanos, doubt), "{cost}");
+        }
+    }
+}
+
+/// What is hidden in the total is billed once, whichever part of it was left out.
+#[test]
+fn a_total_tells_what_was_left_out() {
+    for (usage, input, output, reasoning) in [
+        // Thoughts, told apart or not.
+        (
+            r#"{"prompt_tokens":5,"completion_tokens":2,"total_tokens":17}"#,
+            5,
+            12,
+            10,
+        ),
+        (
+            r#"{"prompt_tokens":5,"completion_tokens":2,"total_tokens":17,"completion_tokens_details":{"reasoning_tokens":10}}"#,
+            5,
+            12,
+            10,
+        ),
+        // Reasoning that is part of the answer's tokens, as it should be.
+        (
+            r#"{"prompt_tokens":5,"completion_tokens":12,"total_tokens":17,"completion_tokens_details":{"reasoning_tokens":10}}"#,
+            5,
+            12,
+            10,
+        ),
+        // Cached tokens beside the prompt's.
+        (
+            r#"{"prompt_tokens":5,"completion_tokens":2,"total_tokens":107,"prompt_tokens_details":{"cached_tokens":100}}"#,
+            105,
+            2,
+            0,
+        ),
+        // A total that is too small is nobody's business.
+        (
+            r#"{"prompt_tokens":5,"completion_tokens":2,"total_tokens":1}"#,
+            5,
+            2,
+            0,
+        ),
+    ] {
+        for told in told_usages(Dialect::OpenaiChat, usage) {
+            let told = told.unwrap();
+            assert_eq!(told.input_tokens, input, "{usage}");
+            assert_eq!(
+                (told.output_tokens, told.reasoning_tokens),
+                (output, reasoning),
+                "{usage}"
+            );
+        }
+    }
+}

@@ -44,6 +44,14 @@ struct OutputDetails {
     thinking_tokens: Told,
 }
 
+impl<'a> WireUsage<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        // An array would be read as the fields in their order.
+        let object = text.starts_with('{').then_some(text)?;
+        serde_json::from_str(object).ok()
+    }
+}
+
 /// The counts that an answer has told so far.
 #[derive(Debug, Default)]
 pub(crate) struct UsageSoFar {
@@ -64,7 +72,7 @@ pub(crate) struct UsageSoFar {
 impl UsageSoFar {
     /// Takes over what a report says. What it says nothing of, or something wrong, stays as it was.
     pub(crate) fn take(&mut self, text: &str) {
-        let Ok(wire) = serde_json::from_str::<WireUsage<'_>>(text) else {
+        let Some(wire) = WireUsage::read(text) else {
             self.reader.doubt.get_or_insert(UsageDoubt::NotANumber);
             return;
         };
@@ -129,8 +137,7 @@ impl UsageSoFar {
 
     /// Whether this report says how long the answer is.
     pub(crate) fn tells_output(text: &str) -> bool {
-        serde_json::from_str::<WireUsage<'_>>(text)
-            .is_ok_and(|wire| matches!(wire.output_tokens, Told::Count(_)))
+        WireUsage::read(text).is_some_and(|wire| matches!(wire.output_tokens, Told::Count(_)))
     }
 }
 

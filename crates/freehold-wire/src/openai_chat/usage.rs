@@ -121,7 +121,12 @@ pub(crate) struct ServerTools {
 /// Reads what an answer says of its usage; `None` when it says nothing. A count that is wrong is
 /// doubted, and when it was a whole, what remains is an estimate.
 pub(crate) fn decode_usage(text: &str, tier: ServiceTier) -> Option<Usage> {
-    let Ok(wire) = serde_json::from_str::<WireUsage<'_>>(text) else {
+    // An array would be read as the fields in their order.
+    let wire = match text.starts_with('{') {
+        true => serde_json::from_str::<WireUsage<'_>>(text).ok(),
+        false => None,
+    };
+    let Some(wire) = wire else {
         return Some(unreadable());
     };
     let mut reader = Reader::default();
@@ -174,7 +179,7 @@ fn add_hidden(usage: &mut Usage, hidden: u64) {
 }
 
 /// A usage that cannot be read at all.
-pub(crate) fn unreadable() -> Usage {
+fn unreadable() -> Usage {
     Usage {
         doubt: Some(UsageDoubt::NotANumber),
         ..Usage::default()
@@ -183,7 +188,8 @@ pub(crate) fn unreadable() -> Usage {
 
 /// What stands inside, or its default when that has another form.
 pub(crate) fn inside<'a, T: Default + Deserialize<'a>>(raw: Option<&'a RawValue>) -> T {
-    let read = raw.and_then(|raw| serde_json::from_str(raw.get()).ok());
+    let raw = raw.map(RawValue::get).filter(|raw| !raw.starts_with('['));
+    let read = raw.and_then(|raw| serde_json::from_str(raw).ok());
     read.unwrap_or_default()
 }
 
