@@ -5,6 +5,7 @@ pub(crate) mod accounts;
 mod certificates;
 mod locate;
 pub(crate) mod policy;
+mod prices;
 pub(crate) mod raw;
 mod routes;
 pub(crate) mod settings;

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::accounts::{Limited, Previous, RawBudget, RawLimits};
+use super::prices::{Owned, Price};
 use super::text::Text;
 use super::transport::{BackendTls, Outbound, ServerTls};
 
@@ -234,6 +235,8 @@ pub(crate) struct Backend {
     pub(crate) tags: Vec<String>,
     /// What an hour of it costs in US dollars, busy or idle (owned machines).
     pub(crate) usd_per_hour: Option<f64>,
+    /// What it cost and what it takes to run it, in the place of `usd_per_hour`.
+    pub(crate) owned: Option<Owned>,
     /// Its models. Default: the catalogue's, or, for a self-hosted server, whatever it lists.
     pub(crate) models: Vec<Model>,
     /// Serves any model name under `backend/...`, also ones that are not listed. Default: true for
@@ -269,18 +272,6 @@ pub(crate) struct Model {
     pub(crate) first_token_ms: Option<u32>,
     /// Your own price instead of the price book's.
     pub(crate) price: Option<Price>,
-}
-
-/// A price by token, in US dollars per million.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Price {
-    /// Fresh input.
-    pub(crate) input_usd_per_million: f64,
-    /// Input read from a cache. Default: as fresh.
-    pub(crate) cached_input_usd_per_million: Option<f64>,
-    /// Output.
-    pub(crate) output_usd_per_million: f64,
 }
 
 /// What a route optimises.

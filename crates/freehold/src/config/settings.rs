@@ -12,14 +12,14 @@ use freehold_policy::{Constraint, Policy};
 use freehold_store::audit::AuditSettings;
 use freehold_store::{KeySettings, StoreSettings, SyncPolicy};
 use freehold_types::{
-    BackendId, Capability, Deployment, NanoUsd, Perimeter, PriceBasis, Sensitivity, Site,
+    BackendId, Capability, Deployment, Perimeter, PriceBasis, Sensitivity, Site,
 };
 use secrecy::SecretString;
 
 use super::policy::PolicySource;
 use super::raw::{self, PerimeterMode};
 use super::transport::{self, BackendTls, ListenerTls};
-use super::{Complaint, accounts, routes};
+use super::{Complaint, accounts, prices, routes};
 use freehold_pipeline::FlowLimits;
 use freehold_ports::{Bound, Scope};
 use freehold_route::RouteSpec;
@@ -323,7 +323,7 @@ impl BackendReader<'_> {
         let id = BackendId::new(name);
         let site = site(raw, row.site());
         transport::check_perimeter(name, raw, row, site.perimeter, self.sealed)?;
-        let price = hourly(name, raw.usd_per_hour)?;
+        let price = prices::by_hour(name, raw.usd_per_hour, raw.owned.as_ref())?;
         let mut settings = freehold_hosted::Settings::for_row(Arc::new(row.clone()));
         settings.id = id.clone();
         settings.site = site.clone();
@@ -400,7 +400,7 @@ impl BackendReader<'_> {
                 "the embedded engine runs in this process, which is inside",
             ));
         }
-        let price = hourly(name, raw.usd_per_hour)?.unwrap_or(PriceBasis::Unknown);
+        let price = prices::by_hour(name, raw.usd_per_hour, raw.owned.as_ref())?.unwrap_or(PriceBasis::Unknown);
         let named = [raw::Model::named(DEFAULT_MODEL)];
         let models = if raw.models.is_empty() {
             &named[..]
@@ -567,34 +567,9 @@ fn apply(
         deployment.first_token_ms = ms;
     }
     if let Some(price) = &model.price {
-        let field = path("price");
-        deployment.price = PriceBasis::PerToken {
-            input_per_million: usd(price.input_usd_per_million, &field)?,
-            cached_input_per_million: price
-                .cached_input_usd_per_million
-                .map(|price| usd(price, &field))
-                .transpose()?,
-            output_per_million: usd(price.output_usd_per_million, &field)?,
-        };
+        deployment.price = prices::by_token(price, &path("price"))?;
     }
     Ok(())
-}
-
-fn usd<const N: usize>(amount: f64, path: &[&str; N]) -> Result<NanoUsd, Complaint> {
-    NanoUsd::from_usd(amount)
-        .filter(|amount| *amount >= NanoUsd::ZERO)
-        .ok_or_else(|| Complaint::new(*path, format!("{amount} is no amount of money")))
-}
-
-fn hourly(backend: &str, usd_per_hour: Option<f64>) -> Result<Option<PriceBasis>, Complaint> {
-    let path = ["backends", backend, "usd_per_hour"];
-    usd_per_hour
-        .map(|amount| {
-            Ok(PriceBasis::Hourly {
-                per_hour: usd(amount, &path)?,
-            })
-        })
-        .transpose()
 }
 
 fn site(raw: &raw::Backend, default: Site) -> Site {
