@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod export;
 mod privacy;
 
+pub(crate) use export::{ExportArgs, ExportFormat};
 pub(crate) use privacy::{
     AuditArgs, AuditCommand, AuditShowArgs, GuardArgs, GuardCommand, GuardEvalArgs, GuardScanArgs,
     PolicyArgs, PolicyCommand, PolicyExplainArgs,
@@ -57,6 +59,8 @@ pub(crate) enum Command {
     Models(ModelsArgs),
     /// Show what was used, and what it cost
     Usage(UsageArgs),
+    /// Write the ledger to a file, for other programs
+    Export(ExportArgs),
     /// List the workloads, with their volume, cost and speed
     Flows(FlowsArgs),
     /// See what the guard finds, and measure how good it is

@@ -70,6 +70,10 @@ async fn run(cli: Cli) -> miette::Result<bool> {
         Command::Chat(args) => commands::chat::run(args).await.map_err(told),
         Command::Explain(args) => commands::explain::run(args, &ledger()?).await.map_err(told),
         Command::Models(args) => commands::models::run(args).await.map_err(told),
+        Command::Export(args) => {
+            let settings = Source::read(config)?.settings(&Overrides::default())?;
+            commands::export::run(args, &settings).await.map_err(told)
+        }
         Command::Flows(args) => commands::flows::run(args, &ledger()?).await.map_err(told),
         Command::Usage(args) => commands::usage::run(args, &ledger()?).await.map_err(told),
         Command::Guard(args) => {

@@ -5,6 +5,7 @@ pub(crate) mod chat;
 pub(crate) mod config_command;
 pub(crate) mod doctor;
 pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod flows;
 pub(crate) mod guard;
 pub(crate) mod models;

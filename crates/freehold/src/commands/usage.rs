@@ -60,7 +60,8 @@ fn query(args: &UsageArgs, now: OffsetDateTime) -> anyhow::Result<UsageQuery> {
     })
 }
 
-fn filters(only: &OnlyArgs) -> Filters {
+/// What counts, as it is typed.
+pub(super) fn filters(only: &OnlyArgs) -> Filters {
     Filters {
         flow: only.flow.as_deref().map(FlowName::from),
         key: only.key.as_deref().map(KeyName::from),
