@@ -278,8 +278,16 @@ pub enum AdministrativeAct {
     ModelAdded,
     /// A model was removed.
     ModelRemoved,
+    /// The keys of stored prompts were wrapped by another master key.
+    MasterKeyChanged,
     /// The policy changed.
     PolicyChanged,
+    /// Stored prompts were erased; `after` is the receipt's hash.
+    PromptsErased,
+    /// Stored prompts were written out, with their text.
+    PromptsExported,
+    /// A stored prompt was shown, with its text.
+    PromptShown,
     /// A request held for review was let through.
     ReviewApproved,
     /// A request held for review was refused.

@@ -7,12 +7,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod export;
 mod privacy;
+mod prompts;
 
 pub(crate) use export::{ExportArgs, ExportFormat};
 pub(crate) use privacy::{
     AuditArgs, AuditCommand, AuditShowArgs, GuardArgs, GuardCommand, GuardEvalArgs, GuardScanArgs,
     PolicyArgs, PolicyCommand, PolicyExplainArgs,
 };
+pub(crate) use prompts::{EraseArgs, PromptsArgs, PromptsCommand, StoredArgs};
 
 /// One API for rented and owned models: decides per request which may and which should serve it,
 /// and records what happened.
@@ -69,6 +71,10 @@ pub(crate) enum Command {
     Policy(PolicyArgs),
     /// Verify, show and export the trail of decisions
     Audit(AuditArgs),
+    /// List, show and export requests and answers that policy lets be stored
+    Prompts(PromptsArgs),
+    /// Erase stored prompts of a tenant, an end user or a conversation, for good
+    Erase(EraseArgs),
     /// Check the configuration, or print its JSON Schema
     Config(ConfigArgs),
     /// Check machine, keys, reachability and model fit

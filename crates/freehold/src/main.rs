@@ -1,5 +1,6 @@
 //! The `freehold` binary: command line, configuration, wiring. Everything else is in the rooms.
 
+mod audit_door;
 mod banner;
 mod budgets;
 mod cli;
@@ -93,6 +94,14 @@ async fn run(cli: Cli) -> miette::Result<bool> {
                 }
             };
             return commands::audit::run(args, &settings).map_err(told);
+        }
+        Command::Prompts(args) => {
+            let settings = Source::read(config)?.settings(&Overrides::default())?;
+            commands::prompts::run(args, settings).await.map_err(told)
+        }
+        Command::Erase(args) => {
+            let settings = Source::read(config)?.settings(&Overrides::default())?;
+            commands::erase::run(args, settings).await.map_err(told)
         }
         Command::Config(args) => commands::config_command::run(args, config),
         Command::Doctor(args) => commands::doctor::run(args, config).await.map_err(told),

@@ -14,6 +14,7 @@ use freehold_ports::{Audit as _, Clock, SystemClock};
 use freehold_store::SqliteLedger;
 use freehold_store::audit::AuditLog;
 use freehold_store::meter::LocalMeter;
+use freehold_store::prompts::PromptStore;
 use freehold_types::Deployment;
 use freehold_types::audit::{Administration, AdministrativeAct, AuditEvent, AuditName};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -21,6 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use crate::audit_door::AuditDoor;
 use crate::banner::Notice;
 use crate::budgets::Past;
 use crate::cli::ServeArgs;
@@ -32,6 +34,8 @@ use crate::wiring::{Engines, wire};
 const FILE_LOOK: Duration = Duration::from_secs(2);
 /// How long outcomes may take to reach the database at the end; the rest waits for the next start.
 const LEDGER_DRAIN: Duration = Duration::from_secs(10);
+/// How long samples may take to be stored at the end; the rest is lost.
+const PROMPTS_DRAIN: Duration = Duration::from_secs(5);
 
 pub(crate) async fn run(args: ServeArgs, config: Option<&Path>) -> miette::Result<()> {
     let mut overrides = Overrides {
@@ -67,14 +71,9 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     };
     past.restore(&settings).await;
     let pipeline = Pipeline::new(wired.snapshot, ledger.clone(), Arc::clone(&clock));
-    let pipeline = pipeline.with_meter(meter);
-    let pipeline = Arc::new(match &audit {
-        Some(log) => pipeline.with_audit(AuditTrail {
-            trail: log.clone(),
-            required: settings.audit.required,
-        }),
-        None => pipeline,
-    });
+    let prompts = Arc::new(PromptStore::start(settings.prompts.clone())?);
+    let pipeline = pipeline.with_meter(meter).with_prompts(prompts.clone());
+    let (pipeline, door) = with_trail(pipeline, audit.as_ref(), &settings);
     note(audit.as_ref(), AdministrativeAct::Served, &source);
     let gateway = Arc::new(Gateway {
         pipeline: Arc::clone(&pipeline),
@@ -121,7 +120,8 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     // Requests whose clients have gone may still be at it.
     pipeline.cut();
     pipeline.idle().await;
-    finish(cut, &mut reloader.engines, &ledger).await;
+    finish(cut, &mut reloader.engines, &ledger, &prompts).await;
+    drop(door);
     close_audit(&reloader);
     Ok(())
 }
@@ -159,7 +159,12 @@ fn surfaces(settings: &Settings, clock: &dyn Clock) -> freehold_http::Settings {
 }
 
 /// What is left to do when the last answer is out.
-async fn finish(connections_cut: usize, engines: &mut Engines, ledger: &SqliteLedger) {
+async fn finish(
+    connections_cut: usize,
+    engines: &mut Engines,
+    ledger: &SqliteLedger,
+    prompts: &PromptStore,
+) {
     if connections_cut > 0 {
         tracing::warn!(
             connections_cut,
@@ -167,11 +172,35 @@ async fn finish(connections_cut: usize, engines: &mut Engines, ledger: &SqliteLe
         );
     }
     engines.shut_down().await;
+    store_rest(prompts).await;
     let end = match ledger.shutdown(LEDGER_DRAIN).await {
         Ok(()) => "stopped".to_owned(),
         Err(error) => format!("stopped; some outcomes wait for the next start: {error}"),
     };
     tracing::info!("{end}");
+}
+
+/// Stores the samples that wait.
+async fn store_rest(prompts: &PromptStore) {
+    if let Err(error) = prompts.shutdown(PROMPTS_DRAIN).await {
+        tracing::warn!(%error, "some samples are lost");
+    }
+}
+
+/// The pipeline with its audit trail, if there is one, and the door to that for other commands.
+fn with_trail(
+    pipeline: Pipeline,
+    audit: Option<&Arc<AuditLog>>,
+    settings: &Settings,
+) -> (Arc<Pipeline>, Option<AuditDoor>) {
+    let Some(log) = audit else {
+        return (Arc::new(pipeline), None);
+    };
+    let pipeline = pipeline.with_audit(AuditTrail {
+        trail: log.clone(),
+        required: settings.audit.required,
+    });
+    (Arc::new(pipeline), AuditDoor::open(log, &settings.audit))
 }
 
 /// Opens the audit trail, if there is to be one.

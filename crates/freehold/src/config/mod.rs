@@ -9,6 +9,7 @@ mod prices;
 pub(crate) mod raw;
 mod routes;
 pub(crate) mod settings;
+mod storage;
 mod text;
 pub(crate) mod transport;
 

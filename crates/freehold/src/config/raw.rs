@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::accounts::{Limited, Previous, RawBudget, RawLimits};
 use super::prices::{Owned, Price};
+use super::storage::RawPrompts;
 use super::text::Text;
 use super::transport::{BackendTls, Outbound, ServerTls};
 
@@ -44,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) ledger: Ledger,
     /// The chain of decisions.
     pub(crate) audit: Audit,
+    /// Requests and answers that rules of the policy let be stored.
+    pub(crate) prompts: RawPrompts,
     /// Whether vendors whose API key is in the environment, and the default model when it is in
     /// the store, become backends by themselves. Default: true.
     pub(crate) discover: Option<bool>,

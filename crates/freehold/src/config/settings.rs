@@ -10,16 +10,15 @@ use freehold_guard::Guard;
 use freehold_hosted::{Catalogue, Networks, Row};
 use freehold_policy::{Constraint, Policy};
 use freehold_store::audit::AuditSettings;
+use freehold_store::prompts::PromptSettings;
 use freehold_store::{KeySettings, StoreSettings, SyncPolicy};
-use freehold_types::{
-    BackendId, Capability, Deployment, Perimeter, PriceBasis, Sensitivity, Site,
-};
+use freehold_types::{BackendId, Capability, Deployment, Perimeter, PriceBasis, Sensitivity, Site};
 use secrecy::SecretString;
 
 use super::policy::PolicySource;
 use super::raw::{self, PerimeterMode};
 use super::transport::{self, BackendTls, ListenerTls};
-use super::{Complaint, accounts, prices, routes};
+use super::{Complaint, accounts, prices, routes, storage};
 use freehold_pipeline::FlowLimits;
 use freehold_ports::{Bound, Scope};
 use freehold_route::RouteSpec;
@@ -79,6 +78,7 @@ pub(crate) struct Settings {
     pub(crate) routes: Vec<RouteSpec>,
     pub(crate) ledger: StoreSettings,
     pub(crate) audit: AuditChoice,
+    pub(crate) prompts: PromptSettings,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) hints: Vec<String>,
 }
@@ -154,6 +154,7 @@ impl Settings {
             Guard::new(&raw.guard).map_err(|error| Complaint::new(["guard"], error.to_string()))?;
         let policy_source = PolicySource::new(&raw, sealed, &guard);
         let (policy, _) = policy_source.compile(None)?;
+        let prompts = storage::prompts(&raw.prompts, &policy, environment)?;
         check_listen(&raw.server, &keys)?;
         Ok(Self {
             listen: raw.server.listen,
@@ -179,6 +180,7 @@ impl Settings {
             routes: routes::entries(&raw.routes)?,
             ledger: ledger(&raw.ledger, environment),
             audit: audit(&raw.audit, environment),
+            prompts,
             catalogue,
             hints,
         })
@@ -400,7 +402,8 @@ impl BackendReader<'_> {
                 "the embedded engine runs in this process, which is inside",
             ));
         }
-        let price = prices::by_hour(name, raw.usd_per_hour, raw.owned.as_ref())?.unwrap_or(PriceBasis::Unknown);
+        let price = prices::by_hour(name, raw.usd_per_hour, raw.owned.as_ref())?
+            .unwrap_or(PriceBasis::Unknown);
         let named = [raw::Model::named(DEFAULT_MODEL)];
         let models = if raw.models.is_empty() {
             &named[..]

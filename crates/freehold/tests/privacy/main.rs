@@ -7,4 +7,5 @@ mod check;
 mod guard;
 mod policy;
 mod program;
+mod prompts;
 mod refusals;
