@@ -11,7 +11,7 @@ use freehold_pipeline::{AuditTrail, Pipeline, Snapshot};
 use freehold_policy::{Policy, Rules};
 use freehold_ports::{Accounts, Backend, Bound, Budget, Clock, Limits, Period, Scope, SystemClock};
 use freehold_route::{RouteSettings, RouteSpec, RouteTable, RouteTimeouts};
-use freehold_store::meter::{LocalMeter, PeriodStart};
+use freehold_store::meter::{History as _, LocalMeter, PeriodStart};
 use freehold_store::{KeySettings, MemoryLedger, StaticAccounts};
 use freehold_testkit::FakeUpstream;
 use freehold_types::{
@@ -296,7 +296,8 @@ impl Bench {
         }
         let meter = LocalMeter::new(Arc::clone(&clock));
         let today = PeriodStart::holding(Period::Day, clock.unix_ms());
-        meter.restore(Scope::Key("spent".into()), today, NanoUsd::ZERO);
+        let told = meter.restore(Scope::Key("spent".into()), today, NanoUsd::ZERO);
+        told.await.unwrap();
         let pipeline = Arc::new(pipeline.with_meter(Arc::new(meter)));
         let keys = [
             key("app", None, KEY, &[]),

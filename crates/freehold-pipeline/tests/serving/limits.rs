@@ -8,8 +8,10 @@ use freehold_pipeline::{Answer, AnswerBody, Failure, Pipeline};
 use freehold_policy::Claim;
 use freehold_ports::{Account, Bound, Budget, Limits, Meter, Period, Scope};
 use freehold_route::RouteSettings;
-use freehold_store::meter::{LocalMeter, PeriodStart};
+use freehold_store::meter::{History as _, LocalMeter, PeriodStart};
 use freehold_types::{ErrorKind, NanoUsd, OutcomeStatus, RequestId, Retry};
+
+use futures_util::FutureExt as _;
 
 use super::support::*;
 
@@ -35,9 +37,10 @@ impl Limited {
             ..RouteSettings::default()
         });
         let meter = Arc::new(LocalMeter::new(Arc::clone(&bench.clock) as Arc<_>));
-        for (scope, period) in meter.unknown([&bound]) {
-            let period = PeriodStart::holding(period, 1_700_000_000_000);
-            meter.restore(scope, period, NanoUsd::ZERO);
+        for budget in &bound.limits.budgets {
+            let period = PeriodStart::holding(budget.period, 1_700_000_000_000);
+            let told = meter.restore(bound.scope.clone(), period, NanoUsd::ZERO);
+            told.now_or_never().unwrap().unwrap();
         }
         bench.meter(Arc::clone(&meter) as Arc<dyn Meter>);
         let account = Account {

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freehold_ports::{
-    Bound, BoxFuture, Budget, Clock, Denial, Limits, Meter, Period, Remaining, Reservation,
-    ReserveError, Scope, Shortage, Standing, Used,
+    Bound, BoxFuture, Clock, Denial, Limits, Meter, Period, Remaining, Reservation, ReserveError,
+    Scope, Shortage, Standing, Used,
 };
 use freehold_types::{NanoUsd, RequestId};
 use parking_lot::Mutex;
 
-use super::period::PeriodStart;
 use super::rolling::Rolling;
+use super::{History, PeriodStart, Standings};
 
 /// Days and months that are remembered of each budget: a request may end long after it began.
 const PERIODS_REMEMBERED: usize = 3;
@@ -21,7 +21,7 @@ const UNFORESEEN_RETRY: Duration = Duration::from_secs(1);
 
 /// The meter of a single gateway: exact within this process.
 ///
-/// What was spent before the start is told by [`LocalMeter::restore`]; until then nothing that has a
+/// What was spent before the start is told by [`History::restore`]; until then nothing that has a
 /// hard budget is admitted.
 pub struct LocalMeter {
     clock: Arc<dyn Clock>,
@@ -54,19 +54,6 @@ struct Spend {
     told: bool,
 }
 
-/// How much of a budget is used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standings {
-    /// Whose.
-    pub scope: Scope,
-    /// Of which day or month.
-    pub period: PeriodStart,
-    /// By requests that have ended.
-    pub spent: NanoUsd,
-    /// By requests under way, at most.
-    pub reserved: NanoUsd,
-}
-
 impl LocalMeter {
     /// A meter that knows of no spending yet.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
@@ -76,25 +63,8 @@ impl LocalMeter {
         }
     }
 
-    /// The budgets of these bounds whose earlier spending nobody has told.
-    pub fn unknown<'a>(&self, bounds: impl IntoIterator<Item = &'a Bound>) -> Vec<(Scope, Period)> {
-        let books = self.books.lock();
-        let mut unknown: Vec<(Scope, Period)> = vec![];
-        for Bound { scope, limits } in bounds {
-            for Budget { period, .. } in &limits.budgets {
-                let state = books.scopes.get(scope);
-                let is_known = state.is_some_and(|state| state.known.contains(period));
-                let budget = (scope.clone(), *period);
-                if !is_known && !unknown.contains(&budget) {
-                    unknown.push(budget);
-                }
-            }
-        }
-        unknown
-    }
-
     /// Tells what a scope had spent in a day or month before anything was reserved of it.
-    pub fn restore(&self, scope: Scope, period: PeriodStart, spent: NanoUsd) {
+    pub(super) fn told(&self, scope: Scope, period: PeriodStart, spent: NanoUsd) {
         let mut books = self.books.lock();
         let state = books.scopes.entry(scope).or_default();
         if state.known.insert(period.period) {
@@ -181,6 +151,31 @@ impl Meter for LocalMeter {
                 state.settle(bound, &reservation, used, second);
             }
         }
+    }
+}
+
+impl History for LocalMeter {
+    fn unknown<'a>(
+        &'a self,
+        budgets: &'a [(Scope, PeriodStart)],
+    ) -> BoxFuture<'a, Result<Vec<(Scope, PeriodStart)>, ReserveError>> {
+        let books = self.books.lock();
+        let is_known = |(scope, period): &&(Scope, PeriodStart)| {
+            let state = books.scopes.get(scope);
+            state.is_some_and(|state| state.known.contains(&period.period))
+        };
+        let unknown = budgets.iter().filter(|budget| !is_known(budget)).cloned();
+        Box::pin(std::future::ready(Ok(unknown.collect())))
+    }
+
+    fn restore(
+        &self,
+        scope: Scope,
+        period: PeriodStart,
+        spent: NanoUsd,
+    ) -> BoxFuture<'_, Result<(), ReserveError>> {
+        self.told(scope, period, spent);
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 
@@ -327,6 +322,3 @@ impl State {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

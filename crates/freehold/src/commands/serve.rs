@@ -13,7 +13,6 @@ use freehold_pipeline::{AuditTrail, Pipeline};
 use freehold_ports::{Audit as _, Clock, SystemClock};
 use freehold_store::SqliteLedger;
 use freehold_store::audit::AuditLog;
-use freehold_store::meter::LocalMeter;
 use freehold_store::prompts::PromptStore;
 use freehold_types::Deployment;
 use freehold_types::audit::{Administration, AdministrativeAct, AuditEvent, AuditName};
@@ -24,7 +23,7 @@ use tokio::task::JoinHandle;
 
 use crate::audit_door::AuditDoor;
 use crate::banner::Notice;
-use crate::budgets::Past;
+use crate::budgets::{Accounts, Past};
 use crate::cli::ServeArgs;
 use crate::config::settings::Settings;
 use crate::config::{ConfigError, Overrides, Source};
@@ -63,13 +62,11 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let deployments = wired.snapshot.deployments().to_vec();
     let audit = open_audit(&settings)?;
-    let meter = Arc::new(LocalMeter::new(Arc::clone(&clock)));
-    let past = Past {
-        meter: meter.clone(),
-        reader: ledger.reader(),
-        clock: Arc::clone(&clock),
-    };
+    let accounts = Accounts::open(settings.accounts.as_ref(), &clock)?;
+    let meter = Arc::clone(&accounts.meter);
+    let past = Past::new(accounts, ledger.reader(), Arc::clone(&clock));
     past.restore(&settings).await;
+    let watching = tokio::spawn(Arc::clone(&past).watch());
     let pipeline = Pipeline::new(wired.snapshot, ledger.clone(), Arc::clone(&clock));
     let prompts = Arc::new(PromptStore::start(settings.prompts.clone())?);
     let pipeline = pipeline.with_meter(meter).with_prompts(prompts.clone());
@@ -120,6 +117,7 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     // Requests whose clients have gone may still be at it.
     pipeline.cut();
     pipeline.idle().await;
+    watching.abort();
     finish(cut, &mut reloader.engines, &ledger, &prompts).await;
     drop(door);
     close_audit(&reloader);
@@ -288,7 +286,7 @@ struct Reloader {
     tls: Option<Tls>,
     /// Files of certificates.
     files: Vec<PathBuf>,
-    past: Past,
+    past: Arc<Past>,
 }
 
 impl Reloader {

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use freehold_ports::{Bound, Budget, Limits, Period, Scope};
+use freehold_store::meter::{SharedSettings, Stance};
 use freehold_store::{KeySettings, PreviousKey, StaticAccounts};
 use freehold_types::{FlowName, NanoUsd, TeamName};
 use schemars::JsonSchema;
@@ -13,7 +15,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
-use super::settings::{constraint, sensitivity};
+use super::settings::{Environment, constraint, sensitivity};
 use super::text::Text;
 use super::{Complaint, raw};
 
@@ -80,6 +82,96 @@ impl Limited {
     fn limits(&self, path: &[&str]) -> Result<Limits, Complaint> {
         limits(&self.limits, &self.budgets, path)
     }
+}
+
+/// Where limits and budgets are counted.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RawAccounts {
+    /// A Valkey or Redis server that many gateways share: `redis://`, `rediss://` (TLS) or `unix://`.
+    /// Default: `$REDIS_URL`; without either, this gateway counts alone, in memory.
+    pub(crate) redis_url: Option<Text>,
+    /// Gateways that count together have the same.
+    pub(crate) namespace: String,
+    /// A request longer than this without a sign of life from its gateway counts as ended, in
+    /// seconds.
+    pub(crate) lease_s: u32,
+    /// How long the server may take to answer, in ms.
+    pub(crate) timeout_ms: u32,
+    /// What this gateway admits by itself while the server is away. Default: nothing.
+    pub(crate) outage: Option<RawOutage>,
+}
+
+/// A little that is admitted without the shared accounts, and charged when they are back.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawOutage {
+    /// The part of each limit per minute that this gateway takes for its own, 0 to 1; with N
+    /// gateways, at most 1/N keeps the limits.
+    pub(crate) share: f64,
+    /// What each key, team and flow may spend at this gateway in one outage, in US dollars.
+    pub(crate) usd: f64,
+}
+
+impl Default for RawAccounts {
+    fn default() -> Self {
+        Self {
+            redis_url: None,
+            namespace: "freehold".to_owned(),
+            lease_s: 60,
+            timeout_ms: 500,
+            outage: None,
+        }
+    }
+}
+
+/// The shared accounts, if there are to be any.
+pub(crate) fn shared(
+    raw: &RawAccounts,
+    environment: &Environment,
+) -> Result<Option<SharedSettings>, Complaint> {
+    let from_environment = (environment.variable)("REDIS_URL").filter(|url| !url.is_empty());
+    let url = raw.redis_url.as_ref().map(|url| url.as_str().to_owned());
+    let Some(url) = url.or(from_environment) else {
+        return Ok(None);
+    };
+    let schemes = [
+        "redis://",
+        "rediss://",
+        "unix://",
+        "valkey://",
+        "valkeys://",
+    ];
+    if !schemes.iter().any(|scheme| url.starts_with(scheme)) {
+        // The address may hold a password: it is not repeated.
+        let message = "the address of the shared accounts is none";
+        return Err(Complaint::new(["accounts", "redis_url"], message)
+            .hint("write redis://HOST:6379, rediss://HOST:6379 (TLS) or unix:///PATH"));
+    }
+    let stance = match &raw.outage {
+        None => Stance::Deny,
+        Some(outage) if !(0.0..=1.0).contains(&outage.share) => {
+            let message = format!("{} is no part of a limit", outage.share);
+            return Err(Complaint::new(["accounts", "outage", "share"], message)
+                .hint("write a number from 0 to 1"));
+        }
+        Some(outage) => Stance::Allow {
+            share: outage.share,
+            spend: NanoUsd::from_usd(outage.usd)
+                .filter(|usd| *usd >= NanoUsd::ZERO)
+                .ok_or_else(|| {
+                    let message = format!("{} is no amount of money", outage.usd);
+                    Complaint::new(["accounts", "outage", "usd"], message)
+                })?,
+        },
+    };
+    Ok(Some(SharedSettings {
+        namespace: raw.namespace.clone(),
+        lease: Duration::from_secs(raw.lease_s.max(3).into()),
+        timeout: Duration::from_millis(raw.timeout_ms.max(1).into()),
+        stance,
+        ..SharedSettings::new(url)
+    }))
 }
 
 /// Teams and their limits.

@@ -9,7 +9,7 @@ use freehold_policy::PolicySettings;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::accounts::{Limited, Previous, RawBudget, RawLimits};
+use super::accounts::{Limited, Previous, RawAccounts, RawBudget, RawLimits};
 use super::prices::{Owned, Price};
 use super::storage::RawPrompts;
 use super::text::Text;
@@ -33,6 +33,8 @@ pub(crate) struct Config {
     pub(crate) keys: Vec<Key>,
     /// Teams, `acme`, and parts of them, `acme/search`: what the keys of a team may use together.
     pub(crate) teams: BTreeMap<String, Limited>,
+    /// Where limits and budgets are counted.
+    pub(crate) accounts: RawAccounts,
     /// Workloads: what all requests of one may use together.
     pub(crate) flows: BTreeMap<String, Limited>,
     /// Places where models are served, by name. Vendors whose API key is in the environment need

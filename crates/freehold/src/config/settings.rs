@@ -10,6 +10,7 @@ use freehold_guard::Guard;
 use freehold_hosted::{Catalogue, Networks, Row};
 use freehold_policy::{Constraint, Policy};
 use freehold_store::audit::AuditSettings;
+use freehold_store::meter::SharedSettings;
 use freehold_store::prompts::PromptSettings;
 use freehold_store::{KeySettings, StoreSettings, SyncPolicy};
 use freehold_types::{BackendId, Capability, Deployment, Perimeter, PriceBasis, Sensitivity, Site};
@@ -73,6 +74,7 @@ pub(crate) struct Settings {
     pub(crate) default_sensitivity: Sensitivity,
     pub(crate) keys: Vec<KeySettings>,
     pub(crate) flow_limits: FlowLimits,
+    pub(crate) accounts: Option<SharedSettings>,
     pub(crate) hosted: Vec<HostedEntry>,
     pub(crate) embedded: Vec<EmbeddedEntry>,
     pub(crate) routes: Vec<RouteSpec>,
@@ -175,6 +177,7 @@ impl Settings {
             default_sensitivity: raw.policy.default_sensitivity,
             keys,
             flow_limits: accounts::flows(&raw.flows)?,
+            accounts: accounts::shared(&raw.accounts, environment)?,
             hosted,
             embedded,
             routes: routes::entries(&raw.routes)?,

@@ -106,3 +106,38 @@ fn what_cannot_be_meant_is_told_where_it_stands() {
         assert!(complaint.message.contains(message), "{}", complaint.message);
     }
 }
+
+#[test]
+fn shared_accounts_come_from_the_file_or_the_environment() {
+    let environment = Environment {
+        variable: Box::new(|name| (name == "REDIS_URL").then(|| "unix:///run/valkey".to_owned())),
+        home: PathBuf::from("/nonexistent"),
+        has_model: Box::new(|_| false),
+    };
+    use secrecy::ExposeSecret as _;
+    let found = shared(&RawAccounts::default(), &environment)
+        .unwrap()
+        .unwrap();
+    assert_eq!(found.url.expose_secret(), "unix:///run/valkey");
+    assert_eq!(found.stance, Stance::Deny);
+    let text = "accounts: {redis_url: 'redis://:pw@a', outage: {share: 0.5, usd: 2}}";
+    let found = read(text).unwrap().accounts.unwrap();
+    assert_eq!(found.url.expose_secret(), "redis://:pw@a");
+    let spend = NanoUsd::from_usd(2.0).unwrap();
+    assert_eq!(found.stance, Stance::Allow { share: 0.5, spend });
+    assert!(read("{}").unwrap().accounts.is_none());
+    for (text, path) in [
+        (
+            "accounts: {redis_url: 'http://hunter2@a'}",
+            "accounts.redis_url",
+        ),
+        (
+            "accounts: {redis_url: 'redis://a', outage: {share: 1.5, usd: 1}}",
+            "accounts.outage.share",
+        ),
+    ] {
+        let complaint = read(text).err().unwrap();
+        assert_eq!(complaint.path.join("."), path);
+        assert!(!format!("{complaint:?}").contains("hunter2"));
+    }
+}
