@@ -15,16 +15,16 @@ use std::time::Duration;
 use common::{BASE, outcome};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use freehold_ports::{Accounts, Ledger};
-use freehold_store::{KeySettings, SqliteLedger, StaticAccounts, StoreSettings};
+use freehold_store::{DurableLedger, KeySettings, StaticAccounts, StoreSettings};
 use freehold_types::Outcome;
 
 /// A ledger whose database is away, so that the drainer does not compete for the processor.
-fn spool_only(dir: &std::path::Path) -> SqliteLedger {
+fn spool_only(dir: &std::path::Path) -> DurableLedger {
     let mut settings = StoreSettings::new(dir);
     settings.spool.limit_bytes = 32 << 30;
     settings.retry = (Duration::from_secs(3_600), Duration::from_secs(3_600));
-    std::fs::create_dir(&settings.database).expect("an empty directory");
-    SqliteLedger::open(settings).expect("opens")
+    std::fs::create_dir(dir.join("ledger.db")).expect("an empty directory");
+    DurableLedger::open(settings).expect("opens")
 }
 
 /// What so many rounds take of this thread's processor time, the kernel's share included. Unlike
@@ -104,7 +104,7 @@ fn drain(criterion: &mut Criterion) {
             let mut took = Duration::ZERO;
             for _ in 0..rounds {
                 let dir = tempfile::tempdir().expect("a directory");
-                let ledger = SqliteLedger::open(StoreSettings::new(dir.path())).expect("opens");
+                let ledger = DurableLedger::open(StoreSettings::new(dir.path())).expect("opens");
                 let outcomes: Vec<_> = (0..RECORDS).map(|i| outcome(BASE + i)).collect();
                 let begin = process_time();
                 for outcome in &outcomes {

@@ -98,7 +98,7 @@ pub(crate) fn spawn<C: Connector>(
         set_aside: HashSet::new(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()?;
     let thread = std::thread::Builder::new()
         .name("ledger-drain".to_owned())

@@ -33,6 +33,20 @@ pub enum StoreError {
     /// The database's schema could not be brought up to date.
     #[error("the ledger's database could not be migrated")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    /// The database's schema is that of an earlier version.
+    #[error(
+        "the ledger's database was written by an earlier version: start this version's gateway \
+         once, it brings the database up to date"
+    )]
+    OlderSchema,
+    /// The database did not answer.
+    #[error("the ledger's database did not answer within {within_s} s: {action}")]
+    TimedOut {
+        /// What was under way.
+        action: &'static str,
+        /// How long it was waited for.
+        within_s: u64,
+    },
     /// The database holds something that this program cannot read.
     #[error("a record of the ledger cannot be read; it may be of a newer version of this program")]
     Unreadable {

@@ -1,6 +1,7 @@
 //! What the drainer asks of a database, so that every home of the ledger behaves alike.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType};
@@ -9,6 +10,9 @@ use uuid::Uuid;
 use crate::StoreError;
 use crate::record::Bill;
 use crate::spool::SegmentId;
+
+/// Cursors of spools that have not been heard of for so long are dropped: 90 days.
+pub(crate) const CURSOR_KEPT_MS: i64 = 90 * 24 * 3_600_000;
 
 /// An outcome on its way from the spool into a database.
 #[derive(Clone, Debug)]
@@ -66,4 +70,11 @@ pub(crate) trait Home {
 pub(crate) fn migration(version: i64, description: &'static str, sql: &'static str) -> Migration {
     let kind = MigrationType::Simple;
     Migration::new(version, description.into(), kind, sql.into_sql_str(), false)
+}
+
+pub(crate) fn now_unix_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -8,11 +8,12 @@ use freehold_types::Outcome;
 use serde::Serialize;
 
 use crate::drain::{DrainHandle, Order, Pace, spawn};
+use crate::postgres::PostgresConnector;
 use crate::reader::Reader;
 use crate::record::encode;
 use crate::spool::{Spool, SpoolStatus};
 use crate::sqlite::SqliteConnector;
-use crate::{StoreError, StoreSettings};
+use crate::{Database, StoreError, StoreSettings};
 
 /// A thread keeps a buffer of at most this size between records, in bytes.
 const BUFFER_BYTES_MAX: usize = 256 << 10;
@@ -34,18 +35,18 @@ pub struct LedgerStatus {
     pub duplicates: u64,
 }
 
-/// The durable ledger in one SQLite file, with a spool in front of it.
+/// The durable ledger: a spool in front, a SQLite file or a PostgreSQL database behind it.
 ///
 /// `record` writes to the spool only. A thread carries the records into the database; while the
 /// database is away, locked or broken, they wait in the spool and nothing else changes.
 #[derive(Debug)]
-pub struct SqliteLedger {
+pub struct DurableLedger {
     settings: StoreSettings,
     drain: DrainHandle,
     spool: std::sync::Arc<Spool>,
 }
 
-impl SqliteLedger {
+impl DurableLedger {
     /// Opens the spool and starts the drainer. The database need not be usable: the drainer
     /// connects, migrates and retries in the background.
     ///
@@ -53,17 +54,29 @@ impl SqliteLedger {
     /// When another process uses the spool, or the spool's directory cannot be used.
     pub fn open(settings: StoreSettings) -> Result<Self, StoreError> {
         let spool = std::sync::Arc::new(Spool::open(settings.spool.clone())?);
-        let connector = SqliteConnector {
-            path: settings.database.clone(),
-            busy_timeout: settings.busy_timeout,
-        };
         let pace = Pace {
             gather: settings.gather,
             batch_records: settings.batch_records.max(1),
             retry_min: settings.retry.0,
             retry_max: settings.retry.1,
         };
-        let drain = spawn(connector, spool.reader(), pace).map_err(StoreError::io(
+        let started = match &settings.database {
+            Database::Sqlite(path) => {
+                let connector = SqliteConnector {
+                    path: path.clone(),
+                    busy_timeout: settings.busy_timeout,
+                };
+                spawn(connector, spool.reader(), pace)
+            }
+            Database::Postgres(address) => {
+                let connector = PostgresConnector {
+                    address: address.clone(),
+                    answer_timeout: settings.answer_timeout,
+                };
+                spawn(connector, spool.reader(), pace)
+            }
+        };
+        let drain = started.map_err(StoreError::io(
             "cannot start the thread that drains",
             spool.dir(),
         ))?;
@@ -141,13 +154,13 @@ impl SqliteLedger {
     }
 }
 
-impl Drop for SqliteLedger {
+impl Drop for DurableLedger {
     fn drop(&mut self) {
         self.drain.order(Order::Stop);
     }
 }
 
-impl Ledger for SqliteLedger {
+impl Ledger for DurableLedger {
     fn record(&self, outcome: &Outcome) -> Result<(), LedgerError> {
         thread_local! {
             // Serialisation allocates once per thread, not once per record.

@@ -1,8 +1,8 @@
 //! The store: where outcomes are kept and where keys are known.
 //!
-//! [`SqliteLedger`] is a [`freehold_ports::Ledger`]: `record` writes an
+//! [`DurableLedger`] is a [`freehold_ports::Ledger`]: `record` writes an
 //! [`Outcome`](freehold_types::Outcome) to a bounded durable [`Spool`] on the caller's thread, and a
-//! thread of its own carries it into SQLite, exactly once, whatever the process or the database
+//! thread of its own carries it into SQLite or PostgreSQL, exactly once, whatever the process or the database
 //! does meanwhile. [`Reader`] answers [`UsageQuery`]s and looks up single outcomes. [`StaticAccounts`]
 //! is a [`freehold_ports::Accounts`] over the keys of the configuration. [`audit::AuditLog`] is a
 //! [`freehold_ports::Audit`]: a signed chain of decisions and administrative acts.
@@ -13,6 +13,9 @@
 
 mod accounts;
 pub mod audit;
+mod columns;
+mod connected;
+mod database;
 mod drain;
 mod error;
 mod home;
@@ -22,18 +25,21 @@ mod ledger;
 mod memory;
 pub mod meter;
 mod names;
+mod postgres;
 pub mod prompts;
 mod query;
 mod reader;
 mod record;
 mod rollup;
+mod select;
 mod settings;
 mod spool;
 mod sqlite;
 
 pub use accounts::{AccountsError, KeySettings, PreviousKey, StaticAccounts};
+pub use database::{Database, DatabaseUrlError, PostgresAddress};
 pub use error::StoreError;
-pub use ledger::{LedgerStatus, SqliteLedger};
+pub use ledger::{DurableLedger, LedgerStatus};
 #[cfg(feature = "testing")]
 pub use memory::MemoryLedger;
 pub use query::{

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use freehold_types::{
     BackendId, DeploymentId, FlowName, KeyName, NanoUsd, Outcome, OutcomeStatus, Perimeter,
-    RouteName, Sensitivity,
+    RouteName, Sensitivity, TeamName,
 };
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -20,6 +20,8 @@ pub enum GroupBy {
     Flow,
     /// Who asked.
     Key,
+    /// Whose key it is.
+    Team,
     /// What the client named in `model`; `(unknown)` for everything that does not exist.
     Route,
     /// The deployment that caused the cost.
@@ -42,9 +44,10 @@ pub enum GroupBy {
 
 impl GroupBy {
     /// Everything to group by.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Flow,
         Self::Key,
+        Self::Team,
         Self::Route,
         Self::Deployment,
         Self::Model,
@@ -61,6 +64,7 @@ impl GroupBy {
         match self {
             Self::Flow => "flow",
             Self::Key => "key",
+            Self::Team => "team",
             Self::Route => "route",
             Self::Deployment => "deployment",
             Self::Model => "model",
@@ -77,8 +81,8 @@ impl GroupBy {
 /// A text that is nothing to group by.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot group by `{0}`: use flow, key, route, deployment, model, backend, perimeter, \
-     sensitivity, status, day or hour"
+    "cannot group by `{0}`: use flow, key, team, route, deployment, model, backend, \
+     perimeter, sensitivity, status, day or hour"
 )]
 pub struct UnknownGroup(pub String);
 
@@ -100,6 +104,8 @@ pub struct Filters {
     pub flow: Option<FlowName>,
     /// Only this key.
     pub key: Option<KeyName>,
+    /// Only this team and its parts: `acme` includes `acme/search`.
+    pub team: Option<TeamName>,
     /// Only this route.
     pub route: Option<RouteName>,
     /// Only this deployment.
@@ -121,6 +127,7 @@ impl Filters {
         }
         fits(self.flow.as_ref(), at.flow.as_ref())
             && fits(self.key.as_ref(), Some(&at.key))
+            && self.team.as_ref().is_none_or(|team| is_of(at, team))
             && fits(self.route.as_ref(), Some(&at.route))
             && fits(self.deployment.as_ref(), at.deployment.as_ref())
             && fits(self.backend.as_ref(), at.backend.as_ref())
@@ -129,7 +136,7 @@ impl Filters {
             && fits(self.status.as_ref(), Some(&at.status))
     }
 
-    /// Column and value of every filter, for SQL.
+    /// Column and value of every filter that is an equality, for SQL.
     pub(crate) fn columns(&self) -> Vec<(&'static str, String)> {
         let text = |value: Option<&str>| value.map(str::to_owned);
         let columns = [
@@ -149,6 +156,17 @@ impl Filters {
         set.filter_map(|(column, value)| Some((column, value?)))
             .collect()
     }
+}
+
+fn is_of(at: &Dimensions, team: &TeamName) -> bool {
+    let below = |found: &TeamName| {
+        found
+            .as_str()
+            .strip_prefix(team.as_str())
+            .map(str::to_owned)
+    };
+    let below = at.team.as_ref().and_then(below);
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// How exact the ends of a time range are.
@@ -346,6 +364,7 @@ fn value(by: GroupBy, at: &Dimensions) -> Option<String> {
     match by {
         GroupBy::Flow => at.flow.as_ref().map(ToString::to_string),
         GroupBy::Key => Some(at.key.to_string()),
+        GroupBy::Team => at.team.as_ref().map(ToString::to_string),
         GroupBy::Route => Some(at.route.to_string()),
         GroupBy::Deployment => at.deployment.as_ref().map(ToString::to_string),
         GroupBy::Model => {
@@ -357,8 +376,8 @@ fn value(by: GroupBy, at: &Dimensions) -> Option<String> {
         GroupBy::Perimeter => at.perimeter.map(|p| names::perimeter(p).to_owned()),
         GroupBy::Sensitivity => Some(at.sensitivity.to_string()),
         GroupBy::Status => Some(names::status(at.status).to_owned()),
-        GroupBy::Day => Some(day_text(at.hour_unix_ms)),
-        GroupBy::Hour => Some(hour_text(at.hour_unix_ms)),
+        GroupBy::Day => Some(day_text(at.time_unix_ms)),
+        GroupBy::Hour => Some(hour_text(at.time_unix_ms)),
     }
 }
 

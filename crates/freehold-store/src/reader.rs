@@ -7,36 +7,46 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use freehold_types::{Outcome, RequestId};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, SqliteConnection};
 
-use crate::StoreError;
+use crate::columns::UsageTable;
+use crate::connected::Connected;
 use crate::home::Cursor;
-use crate::query::{Edges, Range, RecentQuery, Sums, UsageQuery, UsageReport};
-use crate::record;
-use crate::rollup::{HOUR_MS, Rollup, add_outcome, hour_of};
+use crate::query::{Edges, GroupBy, Range, RecentQuery, Sums, UsageQuery, UsageReport};
+use crate::rollup::{DAY_MS, HOUR_MS, Rollup, add_outcome, day_of, hour_of};
 use crate::spool::frame::VERSION_JSON;
 use crate::spool::{Segment, read_batch, segment};
-use crate::sqlite::{cursors, select};
+use crate::{Database, StoreError, record, select};
 
 /// Reads the ledger, from any process, while the gateway runs or not. Never writes.
 ///
 /// Records that wait in the spool are read from there, so that an answer is complete also when
-/// the database is behind; a record that is in both counts once.
+/// the database is behind; a record that is in both counts once. Of several gateways that share a
+/// database, only this one's spool is looked at.
 #[derive(Clone, Debug)]
 pub struct Reader {
-    database: PathBuf,
+    database: Database,
     spool: PathBuf,
 }
 
 impl Reader {
-    /// A reader of the database file and of the spool's directory. Nothing is opened before it is
-    /// asked something; what is missing then is empty.
-    pub fn open(database: impl AsRef<Path>, spool_dir: impl AsRef<Path>) -> Self {
+    /// A reader of the database and of the spool's directory. Nothing is opened before it is asked
+    /// something; a file or schema that is missing then is empty.
+    pub fn open(database: impl Into<Database>, spool_dir: impl AsRef<Path>) -> Self {
         Self {
-            database: database.as_ref().to_owned(),
+            database: database.into(),
             spool: spool_dir.as_ref().to_owned(),
         }
+    }
+
+    /// Whether the database answers, and has a schema that can be read, or none yet.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn reach(&self) -> Result<(), StoreError> {
+        if let Some(connection) = self.connect().await? {
+            connection.close().await;
+        }
+        Ok(())
     }
 
     /// Tokens and money in a range of time.
@@ -45,7 +55,7 @@ impl Reader {
     /// When the database or the spool cannot be read.
     pub async fn usage(&self, query: &UsageQuery) -> Result<UsageReport, StoreError> {
         let range = effective_range(query);
-        let (waiting, mut connection) = self
+        let (waiting, connection) = self
             .read_waiting(move |waiting, mut outcome| {
                 if range.holds(outcome.started_unix_ms) {
                     // The larger part of an outcome, and of no use here.
@@ -56,24 +66,28 @@ impl Reader {
             .await?;
         let mut seen = HashSet::new();
         let mut sums = Sums::default();
-        if let Some(connection) = connection.as_mut() {
-            let mut snapshot = connection.begin().await?;
+        if let Some(mut connection) = connection {
+            connection.snapshot().await?;
             for some in waiting.chunks(256) {
                 let ids = some.iter().map(|outcome: &Outcome| outcome.id);
-                seen.extend(select::known_ids(&mut snapshot, ids).await?);
+                seen.extend(select::known_ids(&mut connection, ids).await?);
             }
             let parts = split(range, query.edges);
-            if let Some(whole_hours) = parts.whole_hours {
-                select::sums(&mut snapshot, query, whole_hours, &mut sums).await?;
+            for part in parts
+                .whole_hours
+                .map_or_else(Vec::new, |range| tables(range, query))
+            {
+                select::sums(&mut connection, query, part, &mut sums).await?;
             }
             for edge in parts.edges.into_iter().flatten() {
                 let mut rollup = Rollup::default();
-                select::each_between(&mut snapshot, edge, |outcome| {
+                select::each_between(&mut connection, edge, |outcome| {
                     add_outcome(&mut rollup, &outcome);
                 })
                 .await?;
                 sums.add_rollup(query, &rollup);
             }
+            connection.close().await;
         }
         let mut rollup = Rollup::default();
         // What the database has is counted there; what the spool has twice counts once.
@@ -100,6 +114,7 @@ impl Reader {
             return Ok(waiting.pop());
         };
         let stored = select::outcome(&mut connection, id).await?;
+        connection.close().await;
         Ok(stored.or(waiting.pop()))
     }
 
@@ -122,6 +137,7 @@ impl Reader {
             .await?;
         if let Some(mut connection) = connection {
             let stored = select::recent(&mut connection, query).await?;
+            connection.close().await;
             let known: HashSet<RequestId> = stored.iter().map(|outcome| outcome.id).collect();
             found.retain(|outcome| !known.contains(&outcome.id));
             found.extend(stored);
@@ -138,10 +154,10 @@ impl Reader {
     async fn read_waiting(
         &self,
         mut take: impl FnMut(&mut Vec<Outcome>, Outcome) + Send + 'static,
-    ) -> Result<(Vec<Outcome>, Option<SqliteConnection>), StoreError> {
+    ) -> Result<(Vec<Outcome>, Option<Connected>), StoreError> {
         let mut connection = self.connect().await?;
         let drained = match &mut connection {
-            Some(connection) => cursors(connection).await?,
+            Some(connection) => select::cursors(connection).await?,
             None => Vec::new(),
         };
         let spool = self.spool.clone();
@@ -159,16 +175,10 @@ impl Reader {
         Ok((taken, connection))
     }
 
-    async fn connect(&self) -> Result<Option<SqliteConnection>, StoreError> {
-        if !self.database.exists() {
+    async fn connect(&self) -> Result<Option<Connected>, StoreError> {
+        let Some(mut connection) = Connected::open(&self.database).await? else {
             return Ok(None);
-        }
-        let options = SqliteConnectOptions::new()
-            .filename(&self.database)
-            .read_only(true)
-            .thread_name(|_| "ledger-reader".to_owned())
-            .disable_statement_logging();
-        let mut connection = options.connect().await?;
+        };
         // The gateway may be creating it at this moment.
         let migrated = select::is_migrated(&mut connection).await?;
         Ok(migrated.then_some(connection))
@@ -283,8 +293,31 @@ fn split_at_hours(range: Range) -> Parts {
     }
 }
 
+/// Which sums answer for whole hours: those of days where nobody asks for hours, else one row an
+/// hour and workload makes a month's report slow.
+fn tables(hours: Range, query: &UsageQuery) -> Vec<(UsageTable, Range)> {
+    let first = hours.since.map(ceil_day);
+    let last = hours.until.map(day_of);
+    let no_day = first.zip(last).is_some_and(|(first, last)| first >= last);
+    if no_day || query.group_by.contains(&GroupBy::Hour) {
+        return vec![(UsageTable::Hourly, hours)];
+    }
+    let range = |since, until| Range { since, until };
+    let mut tables = vec![(UsageTable::Daily, range(first, last))];
+    for (since, until) in [(hours.since, first), (last, hours.until)] {
+        if since.zip(until).is_some_and(|(since, until)| since < until) {
+            tables.push((UsageTable::Hourly, range(since, until)));
+        }
+    }
+    tables
+}
+
 fn ceil_hour(unix_ms: u64) -> u64 {
     hour_of(unix_ms.saturating_add(HOUR_MS - 1))
+}
+
+fn ceil_day(unix_ms: u64) -> u64 {
+    day_of(unix_ms.saturating_add(DAY_MS - 1))
 }
 
 #[cfg(test)]
@@ -330,6 +363,52 @@ mod tests {
                 Parts { whole_hours, edges },
                 "{since:?}..{until:?}"
             );
+        }
+    }
+    #[test]
+    fn days_answer_for_hours_where_nobody_asks_for_hours() {
+        use UsageTable::{Daily, Hourly};
+        const D: u64 = DAY_MS;
+        let range = |since, until| Range { since, until };
+        let asked = |hours, by: &[GroupBy]| {
+            let group_by = by.to_vec();
+            tables(
+                hours,
+                &UsageQuery {
+                    group_by,
+                    ..UsageQuery::default()
+                },
+            )
+        };
+        let cases = [
+            (range(None, None), vec![(Daily, range(None, None))]),
+            (
+                range(Some(H), Some(2 * D + H)),
+                vec![
+                    (Daily, range(Some(D), Some(2 * D))),
+                    (Hourly, range(Some(H), Some(D))),
+                    (Hourly, range(Some(2 * D), Some(2 * D + H))),
+                ],
+            ),
+            (
+                range(Some(D), Some(2 * D)),
+                vec![(Daily, range(Some(D), Some(2 * D)))],
+            ),
+            (
+                range(Some(H), Some(D + H)),
+                vec![(Hourly, range(Some(H), Some(D + H)))],
+            ),
+            (
+                range(Some(H), None),
+                vec![
+                    (Daily, range(Some(D), None)),
+                    (Hourly, range(Some(H), Some(D))),
+                ],
+            ),
+        ];
+        for (hours, expected) in cases {
+            assert_eq!(asked(hours, &[GroupBy::Day]), expected, "{hours:?}");
+            assert_eq!(asked(hours, &[GroupBy::Hour]), [(Hourly, hours)]);
         }
     }
 }

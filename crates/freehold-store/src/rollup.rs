@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use freehold_types::{
     BackendId, DeploymentId, ErrorKind, FlowName, KeyName, NanoUsd, Outcome, OutcomeStatus,
-    Perimeter, RouteName, Sensitivity, Usage, UsageBasis,
+    Perimeter, RouteName, Sensitivity, TeamName, Usage, UsageBasis,
 };
 
+use crate::columns::{SUMS, integer};
 use crate::latency::Latency;
 
 pub(crate) const HOUR_MS: u64 = 3_600_000;
+pub(crate) const DAY_MS: u64 = 24 * HOUR_MS;
 
 /// What a client can name without it existing is summed up under one name: junk names must not
 /// make reports grow.
@@ -24,9 +26,10 @@ const COST_MAX: i64 = 1_000_000_000_000_000;
 /// What sums are kept apart by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Dimensions {
-    /// Begin of the hour of admission, Unix milliseconds.
-    pub(crate) hour_unix_ms: u64,
+    /// Begin of the hour of admission, or of its day (UTC), Unix milliseconds.
+    pub(crate) time_unix_ms: u64,
     pub(crate) key: KeyName,
+    pub(crate) team: Option<TeamName>,
     pub(crate) flow: Option<FlowName>,
     pub(crate) route: RouteName,
     pub(crate) deployment: Option<DeploymentId>,
@@ -73,6 +76,28 @@ impl Measures {
         self.latency.add(&other.latency);
     }
 
+    /// As they are stored, in the order of [`crate::columns::sum_columns`].
+    pub(crate) fn sums(&self) -> [i64; SUMS] {
+        let mut sums = [0; SUMS];
+        let counts = [
+            integer(self.requests),
+            integer(self.attempts),
+            integer(self.input_tokens),
+            integer(self.cached_input_tokens),
+            integer(self.cache_write_tokens),
+            integer(self.output_tokens),
+            integer(self.reasoning_tokens),
+            integer(self.estimated_requests),
+            self.cost.nanos(),
+            integer(self.unknown_cost_requests),
+        ];
+        let latency = self.latency.counts.iter().map(|count| integer(*count));
+        for (sum, value) in sums.iter_mut().zip(counts.into_iter().chain(latency)) {
+            *sum = value;
+        }
+        sums
+    }
+
     fn add_usage(&mut self, usage: &Usage) {
         self.input_tokens += usage.input_tokens.min(TOKENS_MAX);
         self.cached_input_tokens += usage.cached_input_tokens.min(TOKENS_MAX);
@@ -88,6 +113,24 @@ pub(crate) type Rollup = HashMap<Dimensions, Measures>;
 /// Begin of the hour that holds a moment, Unix milliseconds.
 pub(crate) fn hour_of(unix_ms: u64) -> u64 {
     unix_ms - unix_ms % HOUR_MS
+}
+
+/// Begin of the day (UTC) that holds a moment, Unix milliseconds.
+pub(crate) fn day_of(unix_ms: u64) -> u64 {
+    unix_ms - unix_ms % DAY_MS
+}
+
+/// The sums of hours, by day.
+pub(crate) fn by_day(hours: &Rollup) -> Rollup {
+    let mut days = Rollup::with_capacity(hours.len());
+    for (hour, measures) in hours {
+        let day = Dimensions {
+            time_unix_ms: day_of(hour.time_unix_ms),
+            ..hour.clone()
+        };
+        days.entry(day).or_default().add(measures);
+    }
+    days
 }
 
 /// Adds one outcome.
@@ -152,8 +195,9 @@ pub(crate) fn dimensions(outcome: &Outcome) -> Dimensions {
         outcome.route.clone()
     };
     Dimensions {
-        hour_unix_ms: hour_of(outcome.started_unix_ms),
+        time_unix_ms: hour_of(outcome.started_unix_ms),
         key: outcome.key.clone(),
+        team: outcome.team.clone(),
         flow: outcome.flow.clone(),
         route,
         deployment: served.map(|attempt| attempt.deployment.clone()),
@@ -199,21 +243,27 @@ fn usage_without<'a>(whole: &Usage, parts: impl Iterator<Item = &'a Usage>) -> O
 
 /// Distinct rows of sums per hour; beyond it names that clients choose freely are summed up.
 const ROWS_PER_HOUR_MAX: usize = 5_000;
-/// Hours whose rows are remembered: requests end later than they begin, but not much.
+/// The same for a day.
+const ROWS_PER_DAY_MAX: usize = 20_000;
+/// Hours and days whose rows are remembered: requests end later than they begin, but not much.
 const HOURS_REMEMBERED: usize = 6;
+const DAYS_REMEMBERED: usize = 2;
 const OTHER: &str = "(other)";
 
 /// Keeps reports small whatever names clients invent.
 #[derive(Debug, Default)]
 pub(crate) struct DimensionBound {
-    hours: BTreeMap<u64, HashSet<Dimensions>>,
+    hours: Seen,
+    days: Seen,
 }
 
+type Seen = BTreeMap<u64, HashSet<Dimensions>>;
+
 impl DimensionBound {
-    /// Sums up under `(other)` what would be one row too many.
-    pub(crate) fn fold(&mut self, rollup: Rollup) -> Rollup {
-        let mut folded = Rollup::with_capacity(rollup.len());
-        for (dimensions, measures) in rollup {
+    /// Sums up under `(other)` what would be one row too many, of an hour or of its day.
+    pub(crate) fn fold(&mut self, hours: Rollup) -> Rollup {
+        let mut folded = Rollup::with_capacity(hours.len());
+        for (dimensions, measures) in hours {
             let dimensions = self.admit(dimensions);
             folded.entry(dimensions).or_default().add(&measures);
         }
@@ -221,18 +271,32 @@ impl DimensionBound {
     }
 
     fn admit(&mut self, mut dimensions: Dimensions) -> Dimensions {
-        let hour = self.hours.entry(dimensions.hour_unix_ms).or_default();
-        if !hour.contains(&dimensions) {
-            if hour.len() < ROWS_PER_HOUR_MAX {
-                hour.insert(dimensions.clone());
-            } else {
-                dimensions.route = RouteName::from(OTHER);
-                dimensions.flow = dimensions.flow.map(|_| FlowName::from(OTHER));
-            }
-        }
-        while self.hours.len() > HOURS_REMEMBERED {
-            self.hours.pop_first();
+        let day = Dimensions {
+            time_unix_ms: day_of(dimensions.time_unix_ms),
+            ..dimensions.clone()
+        };
+        let room = has_room(&self.hours, &dimensions, ROWS_PER_HOUR_MAX)
+            && has_room(&self.days, &day, ROWS_PER_DAY_MAX);
+        if room {
+            remember(&mut self.hours, dimensions.clone(), HOURS_REMEMBERED);
+            remember(&mut self.days, day, DAYS_REMEMBERED);
+        } else {
+            dimensions.route = RouteName::from(OTHER);
+            dimensions.flow = dimensions.flow.map(|_| FlowName::from(OTHER));
         }
         dimensions
+    }
+}
+
+fn has_room(seen: &Seen, dimensions: &Dimensions, rows_max: usize) -> bool {
+    let rows = seen.get(&dimensions.time_unix_ms);
+    rows.is_none_or(|rows| rows.len() < rows_max || rows.contains(dimensions))
+}
+
+fn remember(seen: &mut Seen, dimensions: Dimensions, times_max: usize) {
+    let rows = seen.entry(dimensions.time_unix_ms).or_default();
+    rows.insert(dimensions);
+    while seen.len() > times_max {
+        seen.pop_first();
     }
 }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::Database;
+
 /// When records reach the disk itself, and not only the kernel.
 ///
 /// A killed process loses nothing either way: the kernel has every record. This is about power
@@ -60,16 +62,19 @@ impl SpoolSettings {
 /// Everything the ledger needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
-    /// The SQLite database file. Its directory is created.
-    pub database: PathBuf,
+    /// Where the rows are kept.
+    pub database: Database,
     /// The spool in front of it.
     pub spool: SpoolSettings,
     /// How long the drainer lets records gather before it writes them in one transaction.
     pub gather: Duration,
     /// At most so many records in one transaction.
     pub batch_records: usize,
-    /// How long a statement waits for another process's lock.
+    /// How long a statement waits for another process's lock on a SQLite file.
     pub busy_timeout: Duration,
+    /// How long a PostgreSQL server may take to be connected to, and to take a batch. One that
+    /// hangs is left then, and tried again.
+    pub answer_timeout: Duration,
     /// First and longest pause before the database is tried again.
     pub retry: (Duration, Duration),
 }
@@ -79,11 +84,12 @@ impl StoreSettings {
     pub fn new(data_dir: impl AsRef<Path>) -> Self {
         let data_dir = data_dir.as_ref();
         Self {
-            database: data_dir.join("ledger.db"),
+            database: Database::Sqlite(data_dir.join("ledger.db")),
             spool: SpoolSettings::new(data_dir.join("spool")),
             gather: Duration::from_millis(200),
             batch_records: 1_024,
             busy_timeout: Duration::from_secs(2),
+            answer_timeout: Duration::from_secs(30),
             retry: (Duration::from_millis(100), Duration::from_secs(5)),
         }
     }

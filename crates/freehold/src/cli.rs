@@ -221,6 +221,8 @@ pub(crate) enum Dimension {
     Route,
     /// API key
     Key,
+    /// Team that the key is of
+    Team,
     /// Workload
     Flow,
     /// The model's name without its backend: the same model rented and owned is one
@@ -244,6 +246,7 @@ Examples:
   freehold usage                              everything, by deployment
   freehold usage --since 7d --by day,key      a week by day and key
   freehold usage --flow support --by model    one workload, by model
+  freehold usage --team acme --by team,key    a team with its parts, by key
   freehold usage --by day,flow --csv          for a spreadsheet
   freehold usage --since 2026-11-01 --json")]
 pub(crate) struct UsageArgs {
@@ -277,6 +280,9 @@ pub(crate) struct OnlyArgs {
     /// of this API key
     #[arg(long, value_name = "NAME")]
     pub(crate) key: Option<String>,
+    /// of this team and its parts: `acme` includes `acme/search`
+    #[arg(long, value_name = "NAME")]
+    pub(crate) team: Option<String>,
     /// that named this in `model`
     #[arg(long, value_name = "NAME")]
     pub(crate) route: Option<String>,

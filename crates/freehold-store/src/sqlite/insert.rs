@@ -1,20 +1,59 @@
 //! One batch, one transaction: outcomes, their sums, and the cursor.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use freehold_types::{Outcome, Usage};
 use sqlx::query::Query;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{Connection, Sqlite, SqliteConnection};
 
-use super::schema::{CHUNKS, UPSERT_USAGE, insert_statement, integer};
 use crate::StoreError;
+use crate::columns::{
+    Cell, DIMENSION_COLUMNS, OUTCOME_COLUMNS, SUMS, UsageCells, UsageTable, integer, outcome_cells,
+    sum_columns,
+};
 use crate::home::{Committed, Cursor, Entry};
-use crate::names;
-use crate::rollup::{DimensionBound, Dimensions, Measures, Rollup, add_outcome};
+use crate::rollup::{DimensionBound, Rollup, add_outcome, by_day};
 
 type Bound = Query<'static, Sqlite, SqliteArguments>;
+
+/// Rows per statement: large ones for speed, and the remainder in small ones. Few sizes, so that
+/// every statement is prepared once.
+const CHUNKS: [usize; 3] = [64, 8, 1];
+
+static INSERTS: LazyLock<[&'static str; 3]> =
+    LazyLock::new(|| CHUNKS.map(|rows| &*insert_outcomes(rows).leak()));
+
+/// The insert for one of the [`CHUNKS`].
+fn insert_statement(chunk: usize) -> Option<&'static str> {
+    INSERTS.get(chunk).copied()
+}
+
+fn insert_outcomes(rows: usize) -> String {
+    let row = format!("({})", vec!["?"; OUTCOME_COLUMNS.len()].join(","));
+    format!(
+        "INSERT INTO outcomes ({}) VALUES {} ON CONFLICT (id) DO NOTHING",
+        OUTCOME_COLUMNS.map(|(name, _)| name).join(","),
+        vec![row; rows].join(","),
+    )
+}
+
+/// Adds one row of sums to one of the [`UsageTable`]s.
+static UPSERTS: LazyLock<[&'static str; 2]> =
+    LazyLock::new(|| UsageTable::ALL.map(|table| &*upsert_statement(table).leak()));
+
+fn upsert_statement(table: UsageTable) -> String {
+    let (name, time) = (table.name(), table.time_column());
+    let dimensions = DIMENSION_COLUMNS.join(",");
+    let sums: Vec<_> = sum_columns().collect();
+    let marks = vec!["?"; 1 + DIMENSION_COLUMNS.len() + SUMS].join(",");
+    format!(
+        "INSERT INTO {name} ({time},{dimensions},{}) VALUES ({marks})
+         ON CONFLICT ({time},{dimensions}) DO UPDATE SET {}",
+        sums.join(","),
+        table.updates("min", "max"),
+    )
+}
 
 /// Inserts a batch. Nearly always all of it is new, and then many rows go in one statement; when
 /// some are there already, or the database objects to one, it is done again row by row.
@@ -41,10 +80,18 @@ pub(crate) async fn commit(
         transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
         insert_rows(&mut transaction, entries).await?
     };
-    for (dimensions, measures) in bound.fold(rollup) {
-        upsert(&dimensions, &measures)
-            .execute(&mut *transaction)
-            .await?;
+    let hours = bound.fold(rollup);
+    let days = by_day(&hours);
+    for (rows, statement) in [hours, days].iter().zip(*UPSERTS) {
+        let mut rows: Vec<_> = rows
+            .iter()
+            .map(|(at, sums)| UsageCells::new(at, sums))
+            .collect();
+        // Neighbours in the table are written one after the other.
+        rows.sort_unstable();
+        for row in &rows {
+            upsert(statement, row).execute(&mut *transaction).await?;
+        }
     }
     set_cursor(cursor, now_unix_ms)
         .execute(&mut *transaction)
@@ -140,89 +187,29 @@ impl Texts {
         self.0.insert(Arc::clone(&new));
         new
     }
+}
 
-    fn some(&mut self, text: Option<&str>) -> Option<Arc<str>> {
-        text.map(|text| self.get(text))
+fn bind_outcome(mut query: Bound, entry: &Entry, texts: &mut Texts) -> Bound {
+    for cell in outcome_cells(entry) {
+        query = match cell {
+            Cell::Id(id) => query.bind(id.as_bytes().to_vec()),
+            Cell::Integer(value) => query.bind(value),
+            Cell::Real(value) => query.bind(value),
+            Cell::Boolean(value) => query.bind(value),
+            Cell::Text(text) => query.bind(text.map(|text| texts.get(text))),
+            Cell::Detail(detail) => query.bind(Arc::clone(detail)),
+        };
     }
-}
-
-/// Binds the columns in the order of [`super::schema::OUTCOME_COLUMNS`].
-fn bind_outcome(query: Bound, entry: &Entry, texts: &mut Texts) -> Bound {
-    let outcome = &entry.bill.outcome;
-    let error = outcome.error.as_ref();
-    let query = query
-        .bind(outcome.id.as_bytes().to_vec())
-        .bind(integer(outcome.started_unix_ms))
-        .bind(texts.get(outcome.dialect.as_str()))
-        .bind(texts.get(outcome.route.as_str()))
-        .bind(texts.get(outcome.key.as_str()))
-        .bind(texts.some(outcome.flow.as_ref().map(|flow| flow.as_str())))
-        .bind(texts.get(outcome.sensitivity.as_str()))
-        .bind(texts.get(names::status(outcome.status)))
-        .bind(i64::from(outcome.http_status))
-        .bind(texts.some(error.map(|error| error.kind.as_str())))
-        .bind(texts.some(error.map(|error| names::side(error.side))))
-        .bind(outcome.streamed);
-    let query = bind_serving(query, outcome, texts);
-    let query = bind_usage(query, &outcome.usage, texts);
     query
-        .bind(outcome.cost.map(|cost| cost.nanos()))
-        .bind(integer(outcome.timing.total_us))
-        .bind(outcome.timing.first_token_us.map(integer))
-        .bind(integer(outcome.timing.overhead_us))
-        .bind(entry.bill.difficulty)
-        .bind(Arc::clone(&entry.detail))
 }
 
-fn bind_serving(query: Bound, outcome: &Outcome, texts: &mut Texts) -> Bound {
-    let served = outcome.attempts.last();
-    let region = served.and_then(|attempt| attempt.region.as_ref());
-    query
-        .bind(integer(outcome.attempts.len() as u64))
-        .bind(texts.some(served.map(|attempt| attempt.deployment.as_str())))
-        .bind(texts.some(served.map(|attempt| attempt.backend.as_str())))
-        .bind(texts.some(served.and_then(|attempt| attempt.reported_model.as_deref())))
-        .bind(texts.some(served.map(|attempt| names::perimeter(attempt.perimeter))))
-        .bind(texts.some(region.map(|region| region.as_str())))
-}
-
-fn bind_usage(query: Bound, usage: &Usage, texts: &mut Texts) -> Bound {
-    query
-        .bind(integer(usage.input_tokens))
-        .bind(integer(usage.cached_input_tokens))
-        .bind(integer(usage.cache_write_tokens))
-        .bind(integer(usage.cache_write_1h_tokens))
-        .bind(integer(usage.input_audio_tokens))
-        .bind(integer(usage.output_tokens))
-        .bind(integer(usage.reasoning_tokens))
-        .bind(integer(usage.output_audio_tokens))
-        .bind(texts.get(names::basis(usage.basis)))
-}
-
-fn upsert(dimensions: &Dimensions, measures: &Measures) -> Bound {
-    let text = |name: Option<&str>| name.unwrap_or_default().to_owned();
-    let mut query = sqlx::query(*UPSERT_USAGE)
-        .bind(integer(dimensions.hour_unix_ms))
-        .bind(dimensions.key.as_str())
-        .bind(text(dimensions.flow.as_ref().map(|name| name.as_str())))
-        .bind(dimensions.route.as_str())
-        .bind(text(dimensions.deployment.as_ref().map(|id| id.as_str())))
-        .bind(text(dimensions.backend.as_ref().map(|id| id.as_str())))
-        .bind(text(dimensions.perimeter.map(names::perimeter)))
-        .bind(dimensions.sensitivity.as_str())
-        .bind(names::status(dimensions.status))
-        .bind(integer(measures.requests))
-        .bind(integer(measures.attempts))
-        .bind(integer(measures.input_tokens))
-        .bind(integer(measures.cached_input_tokens))
-        .bind(integer(measures.cache_write_tokens))
-        .bind(integer(measures.output_tokens))
-        .bind(integer(measures.reasoning_tokens))
-        .bind(integer(measures.estimated_requests))
-        .bind(measures.cost.nanos())
-        .bind(integer(measures.unknown_cost_requests));
-    for count in measures.latency.counts {
-        query = query.bind(integer(count));
+fn upsert(statement: &'static str, row: &UsageCells<'_>) -> Bound {
+    let mut query = sqlx::query(statement).bind(row.time_unix_ms);
+    for text in row.texts {
+        query = query.bind(text.to_owned());
+    }
+    for sum in row.sums {
+        query = query.bind(sum);
     }
     query
 }

@@ -1,12 +1,10 @@
 //! The ledger's home in one SQLite file.
 
 mod insert;
-mod schema;
-pub(crate) mod select;
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -14,20 +12,22 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use uuid::Uuid;
 
 use crate::StoreError;
-use crate::home::{Committed, Connector, Cursor, Entry, Home, migration};
+use crate::columns::integer;
+use crate::home::{
+    CURSOR_KEPT_MS, Committed, Connector, Cursor, Entry, Home, migration, now_unix_ms,
+};
 use crate::rollup::DimensionBound;
 use crate::spool::SegmentId;
-
-use schema::integer;
 
 /// In order, and never changed once released: databases remember what was applied.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let ledger = include_str!("../../migrations/sqlite/0001_ledger.sql");
-    Migrator::with_migrations(vec![migration(1, "ledger", ledger)])
+    let teams = include_str!("../../migrations/sqlite/0002_teams_and_days.sql");
+    Migrator::with_migrations(vec![
+        migration(1, "ledger", ledger),
+        migration(2, "teams and days", teams),
+    ])
 });
-
-/// Cursors of spools that have not been heard of for so long are dropped: 90 days.
-const CURSOR_KEPT_MS: i64 = 90 * 24 * 3_600_000;
 
 /// Opens the database file, and creates it when it is missing.
 #[derive(Clone, Debug)]
@@ -122,7 +122,7 @@ impl Home for SqliteHome {
     }
 }
 
-pub(crate) async fn cursors(connection: &mut SqliteConnection) -> Result<Vec<Cursor>, StoreError> {
+async fn cursors(connection: &mut SqliteConnection) -> Result<Vec<Cursor>, StoreError> {
     let rows: Vec<(String, i64, i64)> =
         sqlx::query_as("SELECT epoch, segment, offset_bytes FROM spool_cursors")
             .fetch_all(connection)
@@ -137,13 +137,6 @@ pub(crate) async fn cursors(connection: &mut SqliteConnection) -> Result<Vec<Cur
         })
     });
     Ok(cursors.collect())
-}
-
-fn now_unix_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Which file a path leads to.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use freehold_ports::Ledger;
-use freehold_store::{SqliteLedger, StoreSettings};
+use freehold_store::{DurableLedger, StoreSettings};
 use freehold_types::decision::{
     Availability, CandidateInput, CandidateRecord, Decision, Features, Objective, RouterInputs,
 };
@@ -24,6 +24,7 @@ pub(crate) fn settings(data_dir: &Path) -> StoreSettings {
     let mut settings = StoreSettings::new(data_dir);
     settings.gather = Duration::from_millis(1);
     settings.busy_timeout = Duration::from_millis(20);
+    settings.answer_timeout = Duration::from_secs(2);
     settings.retry = (Duration::from_millis(5), Duration::from_millis(50));
     settings.spool.reserve_bytes = 4096;
     settings
@@ -169,23 +170,10 @@ pub(crate) fn unknown_route(started_unix_ms: u64, route: &str) -> Outcome {
 }
 
 /// Records outcomes, one per millisecond.
-pub(crate) fn record_many(ledger: &SqliteLedger, count: u64) -> Vec<Outcome> {
+pub(crate) fn record_many(ledger: &DurableLedger, count: u64) -> Vec<Outcome> {
     let outcomes: Vec<Outcome> = (0..count).map(|i| outcome(BASE + i)).collect();
     for outcome in &outcomes {
         ledger.record(outcome).expect("the spool has room");
     }
     outcomes
-}
-
-/// How many outcomes the database itself holds, by the sqlite driver alone.
-pub(crate) async fn rows_in(database: &Path) -> i64 {
-    use sqlx::ConnectOptions;
-    let options = sqlx::sqlite::SqliteConnectOptions::new()
-        .filename(database)
-        .read_only(true);
-    let mut connection = options.connect().await.expect("the database is there");
-    sqlx::query_scalar("SELECT count(*) FROM outcomes")
-        .fetch_one(&mut connection)
-        .await
-        .expect("the table is there")
 }

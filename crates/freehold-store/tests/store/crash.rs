@@ -6,12 +6,19 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use freehold_ports::Ledger;
-use freehold_store::SqliteLedger;
+use freehold_store::{DurableLedger, RecentQuery};
 use freehold_types::RequestId;
 
-use crate::common::{BASE, BOUND, outcome, rows_in, settings};
+use crate::common::{BASE, BOUND, outcome, settings};
+use crate::homes::{Home, assert_sums_are_of_the_outcomes, on_both_homes};
 
 const DIR: &str = "FREEHOLD_STORE_TEST_DIR";
+const DATABASE: &str = "FREEHOLD_STORE_TEST_DATABASE";
+
+on_both_homes!(
+    killed_again_and_again_the_ledger_loses_and_doubles_nothing,
+    a_second_process_is_refused_and_harms_nothing,
+);
 
 /// Not a test of its own: what the other tests run as a process to kill. Records for ever with two
 /// threads, and prints an id after the ledger has said that it is kept.
@@ -21,9 +28,10 @@ fn recording_process() {
         return;
     };
     let mut settings = settings(Path::new(&dir));
+    settings.database = std::env::var(DATABASE).unwrap().parse().unwrap();
     // Small segments, so that closing, draining and deleting happen all the time.
     settings.spool.segment_bytes = 20_000;
-    let ledger = match SqliteLedger::open(settings) {
+    let ledger = match DurableLedger::open(settings) {
         Ok(ledger) => ledger,
         Err(error) => {
             println!("refused: {error}");
@@ -48,10 +56,11 @@ fn recording_process() {
     });
 }
 
-fn start(dir: &Path) -> (Child, BufReader<ChildStdout>) {
+fn start(home: &Home) -> (Child, BufReader<ChildStdout>) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["crash::recording_process", "--exact", "--nocapture"])
-        .env(DIR, dir)
+        .env(DIR, home.dir().join("gateway"))
+        .env(DATABASE, home.url())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -70,13 +79,11 @@ fn next_id(lines: &mut impl Iterator<Item = std::io::Result<String>>) -> Option<
     })
 }
 
-#[tokio::test]
-async fn killed_again_and_again_the_ledger_loses_and_doubles_nothing() {
-    let dir = tempfile::tempdir().unwrap();
+async fn killed_again_and_again_the_ledger_loses_and_doubles_nothing(home: Home) {
     let mut told = Vec::new();
     // After so many records each; the moment within a write, a commit or a deletion is chance.
     for records in [1, 37, 400, 1_111, 2_500] {
-        let (mut child, stdout) = start(dir.path());
+        let (mut child, stdout) = start(&home);
         let mut lines = stdout.lines();
         for _ in 0..records {
             told.push(next_id(&mut lines).expect("the child records for ever"));
@@ -92,15 +99,17 @@ async fn killed_again_and_again_the_ledger_loses_and_doubles_nothing() {
     let ids: HashSet<_> = told.iter().copied().collect();
     assert_eq!(ids.len(), told.len());
 
-    let ledger = SqliteLedger::open(settings(dir.path())).unwrap();
+    let ledger = home.open();
     ledger.flush(BOUND).await.unwrap();
     let reader = ledger.reader();
+    let kept = reader.recent(&RecentQuery::newest(100_000)).await.unwrap();
+    let kept: HashSet<_> = kept.iter().map(|outcome| outcome.id).collect();
     for id in &told {
-        assert!(reader.outcome(*id).await.unwrap().is_some(), "{id} is lost");
+        assert!(kept.contains(id), "{id} is lost");
     }
     // At most one record per thread and kill was kept without anybody having been told; the id is
     // the primary key, so whatever is there is there once. The sums must say the same.
-    let rows = u64::try_from(rows_in(&settings(dir.path()).database).await).unwrap();
+    let rows = home.rows().await;
     let untold = rows - told.len() as u64;
     assert!(untold <= 20, "{untold} rows that nobody was told of");
     let report = reader
@@ -112,16 +121,15 @@ async fn killed_again_and_again_the_ledger_loses_and_doubles_nothing() {
         report.totals.cost_nano_usd.nanos(),
         i64::try_from(rows).unwrap() * 1_500
     );
+    assert_sums_are_of_the_outcomes(&home).await;
     ledger.shutdown(BOUND).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_second_process_is_refused_and_harms_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = SqliteLedger::open(settings(dir.path())).unwrap();
+async fn a_second_process_is_refused_and_harms_nothing(home: Home) {
+    let ledger = home.open();
     let kept = outcome(BASE);
     ledger.record(&kept).unwrap();
-    let (mut child, stdout) = start(dir.path());
+    let (mut child, stdout) = start(&home);
     let mut lines = stdout.lines();
     let refusal = lines
         .by_ref()

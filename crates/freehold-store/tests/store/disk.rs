@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use freehold_ports::{Ledger, LedgerError};
-use freehold_store::SqliteLedger;
+use freehold_store::DurableLedger;
 use freehold_types::Outcome;
 
-use crate::common::{BASE, BOUND, outcome, rows_in, settings};
+use crate::common::{BASE, BOUND, outcome, settings};
+use crate::homes::rows_in;
 
 const DIR: &str = "FREEHOLD_STORE_DISK_DIR";
 
@@ -38,7 +39,7 @@ fn process_with_small_files() {
     let Some(dir) = std::env::var_os(DIR) else {
         return;
     };
-    let ledger = SqliteLedger::open(settings(Path::new(&dir))).unwrap();
+    let ledger = DurableLedger::open(settings(Path::new(&dir))).unwrap();
     for i in 0..200 {
         ledger.record(&outcome(BASE + i)).unwrap();
         ledger.ready().unwrap();
@@ -58,11 +59,11 @@ async fn a_write_cut_short_is_taken_back_and_made_again_elsewhere() {
     let output = run(shell, "disk::process_with_small_files", dir.path());
     assert!(text(&output).contains("kept 200"), "{}", text(&output));
 
-    let ledger = SqliteLedger::open(settings(dir.path())).unwrap();
+    let ledger = DurableLedger::open(settings(dir.path())).unwrap();
     let status = ledger.status().spool;
     assert!(status.segments > 5, "{status:?}");
     ledger.flush(BOUND).await.unwrap();
-    assert_eq!(rows_in(&settings(dir.path()).database).await, 200);
+    assert_eq!(rows_in(&dir.path().join("ledger.db")).await, 200);
     assert_eq!(ledger.status().spool.quarantined, 0);
     ledger.shutdown(BOUND).await.unwrap();
 }
@@ -78,12 +79,13 @@ async fn process_on_a_small_disk() {
     let mut settings = settings(small);
     settings.spool.reserve_bytes = 64 << 10;
     // Away until the end, so that nothing is drained and the disk fills up.
-    settings.database = elsewhere.path().join("ledger.db");
-    std::fs::create_dir(&settings.database).unwrap();
+    let database = elsewhere.path().join("ledger.db");
+    settings.database = database.as_path().into();
+    std::fs::create_dir(&database).unwrap();
     let filler = small.join("filler");
     std::fs::write(&filler, vec![b'x'; 600 << 10]).unwrap();
 
-    let ledger = SqliteLedger::open(settings.clone()).unwrap();
+    let ledger = DurableLedger::open(settings.clone()).unwrap();
     let mut kept = Vec::new();
     let keep = |kept: &mut Vec<Outcome>| {
         let outcome = outcome(BASE + kept.len() as u64);
@@ -121,9 +123,9 @@ async fn process_on_a_small_disk() {
     keep(&mut kept).unwrap();
     assert_eq!(ledger.status().spool.trouble, None);
 
-    std::fs::remove_dir(&settings.database).unwrap();
+    std::fs::remove_dir(&database).unwrap();
     ledger.flush(BOUND).await.unwrap();
-    assert_eq!(rows_in(&settings.database).await, kept.len() as i64);
+    assert_eq!(rows_in(&database).await, kept.len() as i64);
     let reader = ledger.reader();
     for outcome in &kept {
         assert!(reader.outcome(outcome.id).await.unwrap().is_some());

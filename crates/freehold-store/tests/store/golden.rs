@@ -4,28 +4,32 @@
 use std::fs;
 
 use freehold_ports::Ledger;
-use freehold_store::{GroupBy, Reader, RecentQuery, SqliteLedger, UsageQuery};
+use freehold_store::{DurableLedger, GroupBy, Reader, RecentQuery, UsageQuery};
 use freehold_types::{NanoUsd, OutcomeStatus, UsageBasis};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
-use crate::common::{BASE, BOUND, outcome, rows_in, settings};
+use crate::common::{BASE, BOUND, outcome, settings};
+use crate::homes::{Home, on_both_homes, rows_in};
 
 const FORMAT_1: &[u8] = include_bytes!("../golden/format-1.spool");
 
-#[tokio::test]
-async fn records_of_format_1_are_readable() {
-    let dir = tempfile::tempdir().unwrap();
-    let settings = settings(dir.path());
+on_both_homes!(
+    records_of_format_1_are_readable,
+    a_torn_record_is_set_aside_and_the_others_are_kept,
+);
+
+async fn records_of_format_1_are_readable(home: Home) {
+    let settings = home.settings();
     fs::create_dir_all(&settings.spool.dir).unwrap();
     let segment = "019aa4a37c007a1b8c2d3e4f50617283-0000000001.spool";
     fs::write(settings.spool.dir.join(segment), FORMAT_1).unwrap();
 
     let reader = Reader::open(&settings.database, &settings.spool.dir);
     let waiting = reader.usage(&UsageQuery::default()).await.unwrap();
-    let ledger = SqliteLedger::open(settings.clone()).unwrap();
+    let ledger = DurableLedger::open(settings.clone()).unwrap();
     ledger.flush(BOUND).await.unwrap();
-    assert_eq!(rows_in(&settings.database).await, 3);
+    assert_eq!(home.rows().await, 3);
     assert_eq!(ledger.status().spool.quarantined, 0);
     assert!(
         !settings.spool.dir.join(segment).exists(),
@@ -76,6 +80,32 @@ async fn records_of_format_1_are_readable() {
     ledger.shutdown(BOUND).await.unwrap();
 }
 
+/// A process was killed within a write, and a disk gave back something else in another place.
+async fn a_torn_record_is_set_aside_and_the_others_are_kept(home: Home) {
+    let settings = home.settings();
+    fs::create_dir_all(&settings.spool.dir).unwrap();
+    let segment = |number: u32| format!("019aa4a37c007a1b8c2d3e4f50617283-{number:010}.spool");
+    let second = FORMAT_1[1..]
+        .windows(4)
+        .position(|four| four == &FORMAT_1[..4])
+        .unwrap();
+    let mut flipped = FORMAT_1.to_vec();
+    flipped[second / 2] ^= 1;
+    fs::write(settings.spool.dir.join(segment(1)), &flipped).unwrap();
+    let torn = &FORMAT_1[..FORMAT_1.len() - 7];
+    fs::write(settings.spool.dir.join(segment(2)), torn).unwrap();
+
+    let ledger = DurableLedger::open(settings.clone()).unwrap();
+    ledger.record(&outcome(BASE)).unwrap();
+    ledger.flush(BOUND).await.unwrap();
+    // The first record is whole in the second segment; two are in both, and count once.
+    assert_eq!(home.rows().await, 4);
+    let status = ledger.status();
+    assert_eq!((status.inserted, status.duplicates), (4, 1));
+    assert!(status.spool.quarantined >= 2, "{status:?}");
+    ledger.shutdown(BOUND).await.unwrap();
+}
+
 /// Written by a program whose migrations were compiled in by `sqlx::migrate!`: three outcomes,
 /// dumped as SQL.
 const SQLITE_1: &str = include_str!("../golden/sqlite-1.sql");
@@ -84,8 +114,9 @@ const SQLITE_1: &str = include_str!("../golden/sqlite-1.sql");
 async fn a_database_of_the_first_release_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(dir.path());
+    let file = dir.path().join("ledger.db");
     let options = SqliteConnectOptions::new()
-        .filename(&settings.database)
+        .filename(&file)
         .create_if_missing(true);
     let mut connection = options.connect().await.unwrap();
     sqlx::raw_sql(SQLITE_1)
@@ -94,14 +125,24 @@ async fn a_database_of_the_first_release_goes_on() {
         .unwrap();
     connection.close().await.unwrap();
 
-    let ledger = SqliteLedger::open(settings.clone()).unwrap();
+    let reader = Reader::open(&settings.database, &settings.spool.dir);
+    let early = reader.usage(&UsageQuery::default()).await.unwrap_err();
+    assert!(early.to_string().contains("earlier version"), "{early}");
+    let ledger = DurableLedger::open(settings.clone()).unwrap();
     ledger.record(&outcome(BASE)).unwrap();
     ledger.flush(BOUND).await.unwrap();
     assert_eq!(ledger.status().database_error, None);
-    assert_eq!(rows_in(&settings.database).await, 4);
-    let report = ledger.reader().usage(&UsageQuery::default()).await.unwrap();
-    assert_eq!(report.totals.requests, 4);
-    assert_eq!(report.totals.cost_nano_usd.nanos(), 6_000);
+    assert_eq!(rows_in(&file).await, 4);
+    for by in [GroupBy::Day, GroupBy::Hour] {
+        let query = UsageQuery {
+            group_by: vec![by],
+            ..UsageQuery::default()
+        };
+        let report = reader.usage(&query).await.unwrap();
+        assert_eq!((report.rows.len(), report.totals.requests), (1, 4));
+        assert_eq!(report.totals.cost_nano_usd.nanos(), 6_000);
+        assert_eq!(report.totals.latency_p50_ms, Some(35.0));
+    }
     let recent = ledger.reader().recent(&RecentQuery::newest(9)).await;
     assert_eq!(recent.unwrap().len(), 4);
     ledger.shutdown(BOUND).await.unwrap();

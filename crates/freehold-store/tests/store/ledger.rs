@@ -1,14 +1,21 @@
 //! Record, drain, ask.
 
-use crate::common::{BASE, BOUND, outcome, record_many, rows_in, settings};
 use freehold_ports::Ledger;
-use freehold_store::{Reader, RecentQuery, SqliteLedger, UsageQuery};
+use freehold_store::{Reader, RecentQuery, UsageQuery};
 use freehold_types::{Decision, Outcome, RequestId};
 
-#[tokio::test]
-async fn what_is_recorded_comes_back_whole() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = SqliteLedger::open(settings(dir.path())).unwrap();
+use crate::common::{BASE, BOUND, outcome, record_many};
+use crate::homes::{Home, on_both_homes};
+
+on_both_homes!(
+    what_is_recorded_comes_back_whole,
+    an_orderly_end_leaves_an_empty_spool_and_a_whole_database,
+    a_decision_that_cannot_be_kept_does_not_take_the_bill_with_it,
+    what_does_not_exist_yet_is_empty,
+);
+
+async fn what_is_recorded_comes_back_whole(home: Home) {
+    let ledger = home.open();
     ledger.ready().unwrap();
     let recorded = outcome(BASE);
     ledger.record(&recorded).unwrap();
@@ -21,17 +28,15 @@ async fn what_is_recorded_comes_back_whole() {
     ledger.flush(BOUND).await.unwrap();
     assert_eq!(reader.outcome(recorded.id).await.unwrap(), Some(recorded));
     assert_eq!(reader.outcome(RequestId::at(BASE)).await.unwrap(), None);
-    assert_eq!(rows_in(&settings(dir.path()).database).await, 1);
+    assert_eq!(home.rows().await, 1);
     let status = ledger.status();
     assert!(status.database_reachable);
     assert_eq!((status.inserted, status.waiting_bytes), (1, 0));
     ledger.shutdown(BOUND).await.unwrap();
 }
 
-#[tokio::test]
-async fn an_orderly_end_leaves_an_empty_spool_and_a_whole_database() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = SqliteLedger::open(settings(dir.path())).unwrap();
+async fn an_orderly_end_leaves_an_empty_spool_and_a_whole_database(home: Home) {
+    let ledger = home.open();
     let outcomes = record_many(&ledger, 1_000);
     ledger.shutdown(BOUND).await.unwrap();
     assert_eq!(ledger.status().spool.segments, 0);
@@ -40,8 +45,8 @@ async fn an_orderly_end_leaves_an_empty_spool_and_a_whole_database() {
     ledger.record(&late).unwrap();
     drop(ledger);
 
-    let settings = settings(dir.path());
-    assert_eq!(rows_in(&settings.database).await, 1_000);
+    let settings = home.settings();
+    assert_eq!(home.rows().await, 1_000);
     let reader = Reader::open(&settings.database, &settings.spool.dir);
     assert_eq!(
         reader.outcome(outcomes[999].id).await.unwrap().as_ref(),
@@ -49,7 +54,7 @@ async fn an_orderly_end_leaves_an_empty_spool_and_a_whole_database() {
     );
     assert_eq!(reader.outcome(late.id).await.unwrap().as_ref(), Some(&late));
 
-    let ledger = SqliteLedger::open(settings).unwrap();
+    let ledger = home.open();
     ledger.flush(BOUND).await.unwrap();
     let recent = ledger
         .reader()
@@ -60,10 +65,8 @@ async fn an_orderly_end_leaves_an_empty_spool_and_a_whole_database() {
     ledger.shutdown(BOUND).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_decision_that_cannot_be_kept_does_not_take_the_bill_with_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let ledger = SqliteLedger::open(settings(dir.path())).unwrap();
+async fn a_decision_that_cannot_be_kept_does_not_take_the_bill_with_it(home: Home) {
+    let ledger = home.open();
     let with = |change: fn(&mut Decision)| {
         let mut outcome = outcome(BASE);
         outcome.decision.as_mut().map(change);
@@ -100,10 +103,8 @@ fn answers_can_be_awaited_on_any_thread() {
     on_any_thread(reader.recent(&RecentQuery::newest(1)));
 }
 
-#[tokio::test]
-async fn what_does_not_exist_yet_is_empty() {
-    let dir = tempfile::tempdir().unwrap();
-    let reader = Reader::open(dir.path().join("none.db"), dir.path().join("none"));
+async fn what_does_not_exist_yet_is_empty(home: Home) {
+    let reader = Reader::open(home.database(), home.dir().join("none"));
     let report = reader.usage(&UsageQuery::default()).await.unwrap();
     assert_eq!((report.totals.requests, report.rows.len()), (0, 0));
     assert_eq!(reader.recent(&RecentQuery::newest(3)).await.unwrap(), []);

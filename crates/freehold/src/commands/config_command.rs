@@ -78,7 +78,7 @@ fn meaning(settings: &Settings, file: Option<&Path>) -> Value {
         "backends": backends,
         "routes": routes.collect::<Vec<_>>(),
         "keys": settings.keys.iter().map(key).collect::<Vec<_>>(),
-        "ledger": settings.ledger.database,
+        "ledger": settings.ledger.database.to_string(),
         "hints": settings.hints,
         "warnings": warnings(settings),
     })

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use freehold_hosted::HostedBackend;
 use freehold_ports::Backend;
+use freehold_store::{Database, Reader};
 use serde::Serialize;
 
 use crate::cli::DoctorArgs;
@@ -47,7 +48,7 @@ pub(crate) async fn run(args: DoctorArgs, config: Option<&Path>) -> Result<()> {
     }) {
         Ok((name, settings)) => {
             checks.push(Check::new("configuration", Grade::Ok, name));
-            checks.push(ledger(&settings));
+            checks.extend(ledger(&settings).await);
             checks.push(port(&settings));
             for entry in &settings.embedded {
                 checks.push(model(entry).await);
@@ -114,14 +115,43 @@ fn available_memory_bytes() -> Option<u64> {
     None
 }
 
-fn ledger(settings: &Settings) -> Check {
-    let folder = settings.ledger.database.parent().unwrap_or(Path::new("."));
+/// The directory of the spool, and the database behind it.
+async fn ledger(settings: &Settings) -> Vec<Check> {
     let what = "ledger";
-    let made = std::fs::create_dir_all(folder);
-    match made.and_then(|()| tempfile_in(folder)) {
-        Ok(()) => Check::new(what, Grade::Ok, format!("{} is writable", folder.display())),
-        Err(error) => Check::new(what, Grade::Bad, format!("{}: {error}", folder.display())),
+    let spool = &settings.ledger.spool.dir;
+    let mut folders = vec![spool.parent().unwrap_or(Path::new("."))];
+    let mut checks = Vec::new();
+    match &settings.ledger.database {
+        Database::Sqlite(file) => {
+            let folder = file.parent().unwrap_or(Path::new("."));
+            if !folders.contains(&folder) {
+                folders.push(folder);
+            }
+        }
+        database @ Database::Postgres(_) => {
+            let reached = Reader::open(database, spool).reach().await;
+            checks.push(match reached {
+                Ok(()) => Check::new(what, Grade::Ok, format!("{database} answers")),
+                Err(error) => Check::new(
+                    what,
+                    Grade::Bad,
+                    format!(
+                        "{database}: {}; a gateway starts all the same, and keeps outcomes in its \
+                         spool until it answers",
+                        error.chain()
+                    ),
+                ),
+            });
+        }
     }
+    checks.extend(folders.into_iter().map(|folder| {
+        let made = std::fs::create_dir_all(folder);
+        match made.and_then(|()| tempfile_in(folder)) {
+            Ok(()) => Check::new(what, Grade::Ok, format!("{} is writable", folder.display())),
+            Err(error) => Check::new(what, Grade::Bad, format!("{}: {error}", folder.display())),
+        }
+    }));
+    checks
 }
 
 /// Writes and removes a file of our own name.

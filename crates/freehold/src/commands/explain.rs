@@ -41,18 +41,16 @@ async fn find(
     reader: &Reader,
     settings: &StoreSettings,
 ) -> anyhow::Result<Outcome> {
-    let unreadable = || format!("cannot read the ledger {}", settings.database.display());
+    let unreadable = || format!("cannot read the ledger {}", settings.database);
     let Some(id) = &args.id else {
         let newest = reader
             .recent(&RecentQuery::newest(1))
             .await
             .with_context(unreadable)?;
-        return newest.into_iter().next().with_context(|| {
-            format!(
-                "nothing was recorded yet in {}",
-                settings.database.display()
-            )
-        });
+        return newest
+            .into_iter()
+            .next()
+            .with_context(|| format!("nothing was recorded yet in {}", settings.database));
     };
     let id: RequestId = id
         .trim()
@@ -65,7 +63,7 @@ async fn find(
         .with_context(|| {
             format!(
                 "{id} is not in {}: does the gateway that served it use this ledger?",
-                settings.database.display()
+                settings.database
             )
         })
 }

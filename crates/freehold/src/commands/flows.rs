@@ -77,7 +77,7 @@ pub(crate) async fn run(args: FlowsArgs, settings: &StoreSettings) -> anyhow::Re
             edges: Edges::Exact,
         };
         let report = reader.usage(&query).await;
-        report.with_context(|| format!("cannot read the ledger {}", settings.database.display()))
+        report.with_context(|| format!("cannot read the ledger {}", settings.database))
     };
     let whole = by(vec![GroupBy::Flow]).await?;
     let parts = by(vec![GroupBy::Flow, GroupBy::Perimeter]).await?;

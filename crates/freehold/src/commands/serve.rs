@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use freehold_http::{Gateway, Server, ServerSettings, Tls};
 use freehold_pipeline::{AuditTrail, Pipeline};
 use freehold_ports::{Audit as _, Clock, SystemClock};
-use freehold_store::SqliteLedger;
+use freehold_store::DurableLedger;
 use freehold_store::audit::AuditLog;
 use freehold_store::prompts::PromptStore;
 use freehold_types::Deployment;
@@ -56,7 +56,7 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     tokio::task::spawn_blocking(move || {
         drop(guard.scan_text("Ann Smith, card 4111 1111 1111 1111"))
     });
-    let ledger = Arc::new(SqliteLedger::open(settings.ledger.clone())?);
+    let ledger = Arc::new(DurableLedger::open(settings.ledger.clone())?);
     let mut engines = Engines::none();
     let wired = wire(&settings, &mut engines).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -160,7 +160,7 @@ fn surfaces(settings: &Settings, clock: &dyn Clock) -> freehold_http::Settings {
 async fn finish(
     connections_cut: usize,
     engines: &mut Engines,
-    ledger: &SqliteLedger,
+    ledger: &DurableLedger,
     prompts: &PromptStore,
 ) {
     if connections_cut > 0 {

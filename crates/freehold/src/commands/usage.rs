@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use freehold_store::{
     Edges, Filters, GroupBy, Reader, StoreSettings, Totals, UsageQuery, UsageReport,
 };
-use freehold_types::{BackendId, DeploymentId, FlowName, KeyName, Perimeter, RouteName};
+use freehold_types::{BackendId, DeploymentId, FlowName, KeyName, Perimeter, RouteName, TeamName};
 use time::OffsetDateTime;
 
 use super::time_range;
@@ -18,7 +18,7 @@ pub(crate) async fn run(args: UsageArgs, settings: &StoreSettings) -> anyhow::Re
     let report = Reader::open(&settings.database, &settings.spool.dir)
         .usage(&query)
         .await
-        .with_context(|| format!("cannot read the ledger {}", settings.database.display()))?;
+        .with_context(|| format!("cannot read the ledger {}", settings.database))?;
     let mut out = std::io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
@@ -36,7 +36,7 @@ pub(crate) async fn run(args: UsageArgs, settings: &StoreSettings) -> anyhow::Re
             out,
             "Nothing was recorded yet in {}.\nStart the gateway with `freehold serve`, and ask it \
              something: `freehold chat`.",
-            settings.database.display()
+            settings.database
         )?;
     }
     Ok(())
@@ -65,6 +65,7 @@ pub(super) fn filters(only: &OnlyArgs) -> Filters {
     Filters {
         flow: only.flow.as_deref().map(FlowName::from),
         key: only.key.as_deref().map(KeyName::from),
+        team: only.team.as_deref().map(TeamName::from),
         route: only.route.as_deref().map(RouteName::from),
         deployment: only.deployment.as_deref().map(DeploymentId::from),
         backend: only.backend.as_deref().map(BackendId::from),
@@ -85,6 +86,7 @@ fn group(by: Dimension) -> GroupBy {
         Dimension::Backend => GroupBy::Backend,
         Dimension::Route => GroupBy::Route,
         Dimension::Key => GroupBy::Key,
+        Dimension::Team => GroupBy::Team,
         Dimension::Flow => GroupBy::Flow,
         Dimension::Perimeter => GroupBy::Perimeter,
         Dimension::Status => GroupBy::Status,

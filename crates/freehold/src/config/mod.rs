@@ -3,6 +3,7 @@
 
 pub(crate) mod accounts;
 mod certificates;
+mod ledger;
 mod locate;
 pub(crate) mod policy;
 mod prices;

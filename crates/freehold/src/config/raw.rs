@@ -352,6 +352,9 @@ pub(crate) struct Route {
 pub(crate) struct Ledger {
     /// Its directory. Default: `$FREEHOLD_HOME/ledger`, or below the user's data directory.
     pub(crate) directory: Option<PathBuf>,
+    /// Where its rows go: `postgres://USER:PASSWORD@HOST/DATABASE`, which several gateways may
+    /// share, or `sqlite:PATH`. Default: `$DATABASE_URL`, else `ledger.db` in the directory.
+    pub(crate) database_url: Option<Text>,
     /// How often the spool is forced to disk, in ms. A crash of the process loses nothing; a power
     /// cut loses at most this much.
     pub(crate) fsync_ms: u32,
@@ -363,6 +366,7 @@ impl Default for Ledger {
     fn default() -> Self {
         Self {
             directory: None,
+            database_url: None,
             fsync_ms: 200,
             spool_mib_max: 1_024,
         }

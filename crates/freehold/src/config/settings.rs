@@ -12,7 +12,7 @@ use freehold_policy::{Constraint, Policy};
 use freehold_store::audit::AuditSettings;
 use freehold_store::meter::SharedSettings;
 use freehold_store::prompts::PromptSettings;
-use freehold_store::{KeySettings, StoreSettings, SyncPolicy};
+use freehold_store::{KeySettings, StoreSettings};
 use freehold_types::{BackendId, Capability, Deployment, Perimeter, PriceBasis, Sensitivity, Site};
 use secrecy::SecretString;
 
@@ -181,7 +181,7 @@ impl Settings {
             hosted,
             embedded,
             routes: routes::entries(&raw.routes)?,
-            ledger: ledger(&raw.ledger, environment),
+            ledger: super::ledger::settings(&raw.ledger, environment)?,
             audit: audit(&raw.audit, environment),
             prompts,
             catalogue,
@@ -234,20 +234,6 @@ fn check_listen(server: &raw::Server, keys: &[KeySettings]) -> Result<(), Compla
         .hint("give `admin` another port, or set it to null"));
     }
     Ok(())
-}
-
-fn ledger(raw: &raw::Ledger, environment: &Environment) -> StoreSettings {
-    let directory = raw
-        .directory
-        .clone()
-        .unwrap_or_else(|| environment.home.join("ledger"));
-    let mut settings = StoreSettings::new(directory);
-    settings.spool.limit_bytes = u64::from(raw.spool_mib_max) * 1024 * 1024;
-    settings.spool.sync = match raw.fsync_ms {
-        0 => SyncPolicy::Always,
-        ms => SyncPolicy::Every(Duration::from_millis(ms.into())),
-    };
-    settings
 }
 
 /// What becomes of the audit trail.

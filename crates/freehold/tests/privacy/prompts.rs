@@ -45,7 +45,9 @@ impl Scene {
     fn sent(&self) -> Vec<String> {
         let _entered = self.runtime.enter();
         let requests = self.upstream.requests();
-        let bodies = requests.iter().map(|one| String::from_utf8_lossy(&one.body).into_owned());
+        let bodies = requests
+            .iter()
+            .map(|one| String::from_utf8_lossy(&one.body).into_owned());
         bodies.collect()
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::record::Field;
 use freehold_ports::Ledger as _;
-use freehold_store::{SqliteLedger, StoreSettings, UsageQuery};
+use freehold_store::{DurableLedger, StoreSettings, UsageQuery};
 use freehold_types::outcome::{Cost, CostBasis, Timing};
 use freehold_types::{
     AttemptRecord, BackendId, DeploymentId, Dialect, ErrorKind, FlowName, KeyName, NanoUsd,
@@ -132,7 +132,7 @@ impl Home {
     async fn with(outcomes: &[Outcome]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let settings = StoreSettings::new(dir.path());
-        let ledger = SqliteLedger::open(settings.clone()).unwrap();
+        let ledger = DurableLedger::open(settings.clone()).unwrap();
         for outcome in outcomes {
             ledger.record(outcome).unwrap();
         }
