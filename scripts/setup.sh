@@ -34,6 +34,10 @@ TABLE
             command -v unshare >/dev/null || printf 'util-linux\n'
             PATH=$PATH:/usr/sbin:/sbin command -v ip >/dev/null || printf 'iproute2\n'
         fi
+        # The shared ledger and the shared accounts are tested with real servers.
+        compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
+            command -v initdb >/dev/null || printf 'postgresql\n'
+        command -v valkey-server >/dev/null || command -v redis-server >/dev/null || printf 'redis-server\n'
     fi
 }
 
@@ -62,8 +66,43 @@ install_packages() {
         as_root=(sudo)
     fi
     "${as_root[@]}" apt-get update -q
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -q -y --no-install-recommends "${packages[@]}"
+    without_services install_debian "${packages[@]}"
+}
+
+install_debian() {
+    local clusters=/etc/postgresql-common/createcluster.conf kept status=0
+    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends)
+    if [[ " $* " != *" postgresql "* ]]; then
+        "${apt[@]}" "$@"
+        return
+    fi
+    # The package makes a cluster for the whole machine, unless its settings, which come first, say otherwise.
+    "${apt[@]}" postgresql-common
+    kept=$(mktemp)
+    cp "$clusters" "$kept"
+    echo 'create_main_cluster = false' | "${as_root[@]}" tee -a "$clusters" >/dev/null
+    "${apt[@]}" "$@" || status=$?
+    "${as_root[@]}" cp "$kept" "$clusters"
+    rm -f "$kept"
+    return "$status"
+}
+
+# Runs a command while packages may start no services: tests start servers of their own. A policy that was there
+# before is put back.
+without_services() {
+    local policy=/usr/sbin/policy-rc.d kept status=0
+    kept=$(mktemp -d)
+    [[ ! -e $policy ]] || cp -p "$policy" "$kept/policy"
+    printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
+    "${as_root[@]}" chmod 755 "$policy"
+    "$@" || status=$?
+    if [[ -e $kept/policy ]]; then
+        "${as_root[@]}" cp -p "$kept/policy" "$policy"
+    else
+        "${as_root[@]}" rm -f "$policy"
+    fi
+    rm -rf "$kept"
+    return "$status"
 }
 
 check_rust() {
