@@ -109,7 +109,10 @@ async fn answer(stream: AsyncStream, trail: &AuditLog) -> std::io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut line = String::new();
     let mut reader = tokio::io::BufReader::new(reader.take(LINE_BYTES_MAX));
-    reader.read_line(&mut line).await?;
+    if reader.read_line(&mut line).await? == 0 {
+        // It only looked whether there is somebody.
+        return Ok(());
+    }
     let answer = match serde_json::from_str::<Administration>(&line) {
         Ok(act) if is_a_commands(act.act) => {
             let act = Administration {

@@ -52,7 +52,7 @@ struct Shredded {
     keys: Vec<KeyId>,
     /// The keys as they stood in the file.
     wrapped: Vec<Vec<u8>>,
-    /// Keyed hashes of the subject or conversation.
+    /// Keyed hashes of the subject or conversation, of every tenant that was looked at.
     hashes: Vec<String>,
     /// The last row at that time: later ones have other keys.
     last: i64,
@@ -149,8 +149,8 @@ async fn shred_scope(
         if let Some(stored) = find_key(connection, address).await? {
             shredded.keys.push(stored.id);
             shredded.wrapped.push(stored.wrapped.bytes);
-            shredded.hashes.push(hex::encode(&address.name));
         }
+        shredded.hashes.push(hex::encode(&address.name));
     }
     shred(connection, &shredded.keys).await?;
     (shredded.last,) = sqlx::query_as("SELECT coalesce(max(sequence), 0) FROM prompts")

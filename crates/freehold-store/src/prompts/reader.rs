@@ -114,7 +114,7 @@ const ROWS: &str = "SELECT p.request, p.tenant, p.expiry_key, p.subject_key, p.c
     AND (?4 IS NULL OR p.flow = ?4) \
     AND (?5 IS NULL OR p.started_unix_ms >= ?5) \
     AND (?6 IS NULL OR p.started_unix_ms < ?6) \
-    ORDER BY p.started_unix_ms DESC, p.sequence DESC";
+    ORDER BY p.started_unix_ms DESC, p.sequence DESC LIMIT ?7";
 
 impl PromptReader {
     /// Opens the store for reading.
@@ -146,7 +146,9 @@ impl PromptReader {
                 wanted.push((kind, self.keys_named(kind, name).await?));
             }
         }
-        let rows = self.rows(None, filter).await?;
+        // What keys decide, the database cannot count.
+        let in_database = filter.limit.filter(|_| wanted.is_empty());
+        let rows = self.rows(None, filter, in_database).await?;
         let fits = |prompt: &StoredPrompt| {
             wanted.iter().all(|(kind, keys)| {
                 let (_, subject, conversation) = prompt.keys;
@@ -167,7 +169,7 @@ impl PromptReader {
     /// When the database cannot be read.
     pub async fn find(&mut self, request: RequestId) -> Result<Option<StoredPrompt>, PromptError> {
         let filter = PromptFilter::default();
-        Ok(self.rows(Some(request), &filter).await?.pop())
+        Ok(self.rows(Some(request), &filter, Some(1)).await?.pop())
     }
 
     /// A stored prompt, opened; `None` when it is not stored.
@@ -233,6 +235,7 @@ impl PromptReader {
         &mut self,
         request: Option<RequestId>,
         filter: &PromptFilter,
+        limit: Option<u32>,
     ) -> Result<Vec<StoredPrompt>, PromptError> {
         let rows: Vec<Columns> = sqlx::query_as(ROWS)
             .bind(integer(now_unix_ms()))
@@ -241,6 +244,7 @@ impl PromptReader {
             .bind(&filter.flow)
             .bind(filter.from_unix_ms.map(integer))
             .bind(filter.to_unix_ms.map(integer))
+            .bind(limit.map_or(-1, i64::from))
             .fetch_all(&mut self.connection)
             .await?;
         let read = |columns| {

@@ -32,7 +32,7 @@ pub enum ReceiptScope {
         /// Of this tenant only.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tenant: Option<String>,
-        /// The end user's keyed hash, for each tenant where something was stored.
+        /// The end user's keyed hash, for each tenant that was looked at.
         hashes: Vec<String>,
     },
     /// Everything of a conversation.
@@ -40,7 +40,7 @@ pub enum ReceiptScope {
         /// Of this tenant only.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         tenant: Option<String>,
-        /// The conversation's keyed hash, for each tenant where something was stored.
+        /// The conversation's keyed hash, for each tenant that was looked at.
         hashes: Vec<String>,
     },
 }

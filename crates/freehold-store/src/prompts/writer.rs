@@ -47,6 +47,7 @@ pub(crate) fn spawn(
         home: None,
         keyring: None,
         rest_until: None,
+        full: false,
     };
     std::thread::Builder::new()
         .name("prompts".to_owned())
@@ -62,6 +63,8 @@ struct Writer {
     keyring: Option<Keyring>,
     /// After a failure, nothing is tried until then.
     rest_until: Option<Instant>,
+    /// True once it was said that the store is full.
+    full: bool,
     started_unix_ms: u64,
 }
 
@@ -188,6 +191,7 @@ impl Writer {
         for (why, count) in &dropped {
             self.shared.dropped(*why, *count);
         }
+        self.tell_full(dropped.contains_key(&Dropped::StoreFull));
         self.recovered();
         let dropped: u64 = dropped.values().sum();
         Ok(prepared.len() as u64 - dropped)
@@ -243,6 +247,17 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Says once that the store is full, until there is room again.
+    fn tell_full(&mut self, full: bool) {
+        if full && !self.full {
+            tracing::warn!(
+                limit_bytes = self.settings.limit_bytes,
+                "the prompt store is as large as it may be; samples are dropped until some expire",
+            );
+        }
+        self.full = full;
     }
 
     /// Why samples are dropped while the thread rests.
