@@ -17,6 +17,6 @@ pub mod tokens;
 pub use hourly::{BadCosts, HOURS_PER_YEAR, HourlyParts, OwnedCosts};
 pub use owned::{OwnedMeter, Ticket};
 pub use price_book::{
-    BOOK_BYTES_MAX, BUNDLED_VERSION, BadBook, BookChange, ListedPrice, ListedRates, ListedTier,
-    PriceBook, UnknownCost, differences,
+    BOOK_BYTES_MAX, BOOK_URL, BUNDLED_VERSION, BadBook, BookChange, ListedPrice, ListedRates,
+    ListedTier, PriceBook, UnknownCost, differences,
 };

@@ -16,7 +16,7 @@ use crate::rounding::{from_listed_usd, nearest, saturating};
 mod data;
 mod listing;
 
-pub use data::{BOOK_BYTES_MAX, BUNDLED_VERSION, BadBook};
+pub use data::{BOOK_BYTES_MAX, BOOK_URL, BUNDLED_VERSION, BadBook};
 pub use listing::{BookChange, ListedPrice, ListedRates, ListedTier, differences};
 
 /// Tokens at which list prices are sampled for estimates: below every long-prompt tier.

@@ -11,6 +11,9 @@ use super::PriceBook;
 /// The version of the price data that is compiled in.
 pub const BUNDLED_VERSION: &str = "0.2.1";
 
+/// Where the project that keeps the price data publishes the newest.
+pub const BOOK_URL: &str = genai_prices::REMOTE_DATA_URL;
+
 /// The largest file that is read as a price book. Today's is under 1 MiB.
 pub const BOOK_BYTES_MAX: usize = 8 * 1024 * 1024;
 
