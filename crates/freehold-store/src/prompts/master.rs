@@ -35,7 +35,8 @@ pub(crate) struct Wrapped {
 }
 
 impl Keyring {
-    /// The keyring of these settings. With `create`, a key file that is not there is made.
+    /// The keyring of these settings. With `create`, Freehold's own key file is made when it is not
+    /// there.
     pub(crate) fn open(settings: &PromptSettings, create: bool) -> Result<Self, PromptError> {
         let previous = settings.previous_master_keys.iter();
         Ok(Self {
@@ -112,7 +113,8 @@ impl Master {
             Ok(Self::Local { id, key })
         };
         match source {
-            MasterKeySource::File(path) => {
+            MasterKeySource::File(path) | MasterKeySource::OwnFile(path) => {
+                let create = create && matches!(source, MasterKeySource::OwnFile(_));
                 let text = match fs::read_to_string(path) {
                     Err(error) if error.kind() == io::ErrorKind::NotFound && create => make(path)?,
                     read => Zeroizing::new(

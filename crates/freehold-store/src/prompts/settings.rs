@@ -8,8 +8,10 @@ use secrecy::SecretString;
 /// Where a master key comes from. A key is 32 bytes, as 64 hex digits or as base64.
 #[derive(Clone, Debug)]
 pub enum MasterKeySource {
-    /// A file, made when it is not there.
+    /// A file.
     File(PathBuf),
+    /// A file of Freehold's own, made when it is not there.
+    OwnFile(PathBuf),
     /// An environment variable.
     Variable {
         /// Its name, for messages.
@@ -68,7 +70,7 @@ impl PromptSettings {
         Self {
             database: data_dir.join("prompts.db"),
             receipts: data_dir.join("prompts-erased.jsonl"),
-            master_key: MasterKeySource::File(data_dir.join("prompts.key")),
+            master_key: MasterKeySource::OwnFile(data_dir.join("prompts.key")),
             previous_master_keys: Vec::new(),
             limit_bytes: 1 << 30,
             queue_records: 256,

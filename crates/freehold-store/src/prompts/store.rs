@@ -196,7 +196,11 @@ impl PromptStore {
         let samples = samples.as_ref().ok_or(Dropped::Closed)?;
         let weight = sample.weight_bytes();
         let waiting = &self.shared.waiting_bytes;
-        let place = samples.try_reserve().map_err(|_| Dropped::QueueFull)?;
+        let place = samples.try_reserve().map_err(|error| match error {
+            mpsc::error::TrySendError::Full(()) => Dropped::QueueFull,
+            // The thread has died, which it said.
+            mpsc::error::TrySendError::Closed(()) => Dropped::Closed,
+        })?;
         // Something always fits an empty queue.
         let before = waiting.fetch_add(weight, Ordering::AcqRel);
         if before > 0 && before.saturating_add(weight) > self.queue_bytes {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use freehold_guard::Scan;
 use freehold_policy::Masked;
 use freehold_ports::{Prompts, Sample, Text, Unkept};
-use freehold_store::prompts::{Dropped, PromptSettings, PromptStore};
+use freehold_store::prompts::{Dropped, PromptFilter, PromptReader, PromptSettings, PromptStore};
 use serde_json::json;
 
 use crate::common::{Draft, PATIENCE, permit, request, settings, show};
@@ -60,11 +60,8 @@ async fn the_store_takes_no_more_than_it_may() {
         ..settings(dir.path())
     };
     let kept = PromptStore::start(settings.clone()).unwrap();
-    let noise: String = (0..20_000_u32)
-        .map(|i| char::from_u32(0x4e00 + i.wrapping_mul(7_919) % 20_000).unwrap())
-        .collect();
     for _ in 0..20 {
-        kept.keep(Draft::new("acme", &noise).sample());
+        kept.keep(Draft::new("acme", &noise()).sample());
         kept.flush(PATIENCE).await.unwrap();
     }
     let status = kept.status();
@@ -204,4 +201,66 @@ async fn another_process_that_holds_the_database_costs_samples_only() {
     kept.keep(Draft::new("acme", "three").sample());
     kept.flush(PATIENCE).await.unwrap();
     assert_eq!(kept.status().stored, 2, "{:?}", kept.status());
+}
+
+const DIR: &str = "FREEHOLD_PROMPTS_DISK_DIR";
+
+/// Not a test of its own: runs where no file may grow beyond a few records.
+#[tokio::test]
+async fn process_with_small_files() {
+    let Some(dir) = std::env::var_os(DIR) else {
+        return;
+    };
+    let kept = PromptStore::start(settings(std::path::Path::new(&dir))).unwrap();
+    for _ in 0..60 {
+        kept.keep(Draft::new("acme", &noise()).sample());
+        kept.flush(PATIENCE).await.unwrap();
+    }
+    let status = kept.status();
+    println!(
+        "stored {}, dropped {}, trouble {}",
+        status.stored,
+        status.dropped[&Dropped::Unwritable],
+        status.trouble.is_some()
+    );
+}
+
+/// Text that does not compress to nothing.
+fn noise() -> String {
+    (0..20_000_u32)
+        .map(|i| char::from_u32(0x4e00 + i.wrapping_mul(7_919) % 20_000).unwrap())
+        .collect()
+}
+
+/// `RLIMIT_FSIZE` lets a file grow to the byte and no further, as a full disk does. The signal that
+/// comes with it is ignored, as it is in containers that set no limit.
+#[tokio::test]
+async fn a_full_disk_costs_samples_only_and_leaves_the_store_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 1000; exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["faults::process_with_small_files", "--exact", "--nocapture"])
+        .env(DIR, dir.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("trouble true"), "{told}");
+    let number = |word: &str| -> u64 {
+        let rest = told.split(word).nth(1).unwrap().trim_start();
+        let digits = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap();
+        digits.parse().unwrap()
+    };
+    let (stored, dropped) = (number("stored"), number("dropped"));
+    assert!(stored > 0 && dropped > 0, "{told}");
+    assert_eq!(stored + dropped, 60, "{told}");
+    // With room again, what was stored can be read, and more is stored.
+    let settings = settings(dir.path());
+    crate::common::store(&settings, &[Draft::new("acme", "more")]).await;
+    let mut reader = PromptReader::open(settings).await.unwrap();
+    let listed = reader.list(&PromptFilter::default()).await.unwrap();
+    assert_eq!(listed.len() as u64, stored + 1);
+    for about in listed {
+        reader.read(about).await.unwrap();
+    }
 }

@@ -90,6 +90,26 @@ async fn a_key_file_is_made_once_and_never_where_keys_are_wrapped_already() {
 }
 
 #[tokio::test]
+async fn a_key_file_that_the_operator_names_is_never_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("mounted/secret");
+    let settings = with_key(
+        &dir.path().join("data"),
+        MasterKeySource::File(file.clone()),
+    );
+    let kept = PromptStore::start(settings.clone()).unwrap();
+    kept.keep(Draft::new("acme", "hello").sample());
+    kept.flush(PATIENCE).await.unwrap();
+    assert_eq!(kept.status().stored, 0, "{:?}", kept.status());
+    assert!(!file.exists());
+    std::fs::create_dir(dir.path().join("mounted")).unwrap();
+    std::fs::write(&file, "a1".repeat(32)).unwrap();
+    kept.keep(Draft::new("acme", "hello").sample());
+    kept.flush(PATIENCE).await.unwrap();
+    assert_eq!(kept.status().stored, 1, "{:?}", kept.status());
+}
+
+#[tokio::test]
 async fn a_new_master_key_wraps_the_keys_anew_and_touches_no_text() {
     let dir = tempfile::tempdir().unwrap();
     let old = with_key(dir.path(), value("a1"));

@@ -44,7 +44,7 @@ impl Default for RawPrompts {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RawMasterKey {
-    /// A file.
+    /// A file; it must be there.
     pub(crate) file: Option<PathBuf>,
     /// An environment variable's name.
     pub(crate) env: Option<String>,
@@ -92,7 +92,16 @@ fn source(
         return Err("only a `command` has a `name`".to_owned());
     }
     match (&raw.file, &raw.env, &raw.command) {
-        (Some(file), None, None) => Ok(MasterKeySource::File(file.clone())),
+        (Some(file), None, None) => {
+            if needed && !file.exists() {
+                return Err(format!(
+                    "there is no {}, and a rule of the policy stores prompts under it; make a key \
+                     with: openssl rand -hex 32",
+                    file.display()
+                ));
+            }
+            Ok(MasterKeySource::File(file.clone()))
+        }
         (None, Some(name), None) => {
             let value = (environment.variable)(name);
             if needed && value.is_none() {
@@ -139,7 +148,7 @@ mod tests {
         let home = PathBuf::from("/home/freehold");
         assert_eq!(settings.database, home.join("prompts.db"));
         let file = home.join("prompts.key");
-        assert!(matches!(settings.master_key, MasterKeySource::File(path) if path == file));
+        assert!(matches!(settings.master_key, MasterKeySource::OwnFile(path) if path == file));
     }
 
     #[test]
