@@ -6,10 +6,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod export;
+mod prices;
 mod privacy;
 mod prompts;
 
 pub(crate) use export::{ExportArgs, ExportFormat};
+pub(crate) use prices::{
+    BookSource, PricesArgs, PricesCommand, PricesDiffArgs, PricesListArgs, PricesUpdateArgs,
+};
 pub(crate) use privacy::{
     AuditArgs, AuditCommand, AuditShowArgs, GuardArgs, GuardCommand, GuardEvalArgs, GuardScanArgs,
     PolicyArgs, PolicyCommand, PolicyExplainArgs,
@@ -63,6 +67,8 @@ pub(crate) enum Command {
     Usage(UsageArgs),
     /// Write the ledger to a file, for other programs
     Export(ExportArgs),
+    /// Show, update and compare prices, and see what owned machines cost
+    Prices(PricesArgs),
     /// List the workloads, with their volume, cost and speed
     Flows(FlowsArgs),
     /// See what the guard finds, and measure how good it is

@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod config;
 mod home;
+mod money;
 mod wiring;
 
 use std::io::IsTerminal;
@@ -76,6 +77,10 @@ async fn run(cli: Cli) -> miette::Result<bool> {
             commands::export::run(args, &settings).await.map_err(told)
         }
         Command::Flows(args) => commands::flows::run(args, &ledger()?).await.map_err(told),
+        Command::Prices(args) => {
+            let settings = Source::read(config)?.settings(&Overrides::default())?;
+            commands::prices::run(args, &settings).await.map_err(told)
+        }
         Command::Usage(args) => commands::usage::run(args, &ledger()?).await.map_err(told),
         Command::Guard(args) => {
             let settings = Source::read(config)?.settings(&Overrides::default())?;

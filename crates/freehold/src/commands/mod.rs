@@ -11,6 +11,7 @@ pub(crate) mod flows;
 pub(crate) mod guard;
 pub(crate) mod models;
 pub(crate) mod policy;
+pub(crate) mod prices;
 pub(crate) mod prompts;
 pub(crate) mod serve;
 mod time_range;

@@ -27,6 +27,7 @@ use crate::budgets::{Accounts, Past};
 use crate::cli::ServeArgs;
 use crate::config::settings::Settings;
 use crate::config::{ConfigError, Overrides, Source};
+use crate::money::Money;
 use crate::wiring::{Engines, wire};
 
 /// How often the configuration file is looked at.
@@ -71,6 +72,7 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     let prompts = Arc::new(PromptStore::start(settings.prompts.clone())?);
     let pipeline = pipeline.with_meter(meter).with_prompts(prompts.clone());
     let (pipeline, door) = with_trail(pipeline, audit.as_ref(), &settings);
+    let money = Money::start(&pipeline, &clock).await;
     note(audit.as_ref(), AdministrativeAct::Served, &source);
     let gateway = Arc::new(Gateway {
         pipeline: Arc::clone(&pipeline),
@@ -117,6 +119,7 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     // Requests whose clients have gone may still be at it.
     pipeline.cut();
     pipeline.idle().await;
+    money.stop().await;
     watching.abort();
     finish(cut, &mut reloader.engines, &ledger, &prompts).await;
     drop(door);
