@@ -45,6 +45,7 @@ impl Proof {
                 .regions()
                 .map(|region| AuditName::new(region.as_str()))
                 .collect(),
+            stored: permit.stored().map(|what| AuditName::new(what.as_str())),
             tags: permit
                 .tags()
                 .map(|tag| AuditName::new(tag.as_str()))

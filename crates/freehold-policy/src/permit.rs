@@ -12,7 +12,7 @@ use crate::constraint::Constraint;
 use crate::mask::{Masked, Masks};
 use crate::refusal::{Code, Refusal};
 use crate::rule::Rule;
-use crate::storing::{Storing, Terms};
+use crate::storing::{StoredText, Storing, Terms};
 
 /// Proof that policy has run for one request: what it may reach, and what must be masked first.
 ///
@@ -87,6 +87,11 @@ impl Permit {
     /// Whether a person shall look at the request.
     pub fn review(&self) -> bool {
         self.review
+    }
+
+    /// Which text of a sample of such requests is stored; `None` when none is.
+    pub fn stored(&self) -> Option<StoredText> {
+        self.store.map(|terms| terms.what)
     }
 
     /// How this request's text is stored; `None` when it is not, because no rule says so, or the

@@ -235,6 +235,10 @@ pub struct PermitSummary {
     /// The regions that were allowed; empty means any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<AuditName>,
+    /// Which text of a sample of such requests is stored, `masked` or `original`; `None` when none
+    /// is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<AuditName>,
     /// The compliance tags that were demanded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<AuditName>,

@@ -72,6 +72,7 @@ pub(crate) fn decision(number: u64) -> AuditEvent {
             mask: vec!["iban".into()],
             perimeters: vec![Perimeter::Inside],
             regions: vec![],
+            stored: None,
             tags: vec![],
         }),
         refusal: refused.then(|| "policy_refused".into()),

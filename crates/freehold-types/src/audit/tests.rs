@@ -18,6 +18,7 @@ fn decision() -> AuditDecision {
             mask: vec!["iban".into()],
             perimeters: vec![Perimeter::Inside, Perimeter::Outside],
             regions: vec!["eu-west-1".into()],
+            stored: Some("masked".into()),
             tags: vec!["gdpr".into()],
         }),
         refusal: Some("policy_refused".into()),

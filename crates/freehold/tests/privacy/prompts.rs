@@ -1,8 +1,10 @@
 //! Stored prompts with the real program: what policy lets be stored, shown under audit, and erased.
 
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use freehold_testkit::FakeUpstream;
+use freehold_testkit::{FakeUpstream, Script};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -209,7 +211,25 @@ fn masked_text_holds_placeholders_only_whoever_served_it() {
             assert_eq!(left, perimeter == "outside", "{}", sent[index]);
         }
         assert_eq!(sent[0].contains(MAIL), perimeter == "inside");
+        // What only the answer holds is masked as well.
+        for _ in WAYS {
+            scene
+                .upstream
+                .push(Script::text("ask carl.jones@example.org instead"));
+        }
+        let ids = send(&gateway, "whom do I ask?", "user-17");
+        scene.until_listed(8);
+        for id in &ids {
+            let shown = scene.show(id).to_string();
+            assert!(shown.contains("EMAIL_ADDRESS_1"), "{shown}");
+            assert!(!shown.contains("carl"), "{shown}");
+        }
         gateway.stop();
+        let decisions = scene
+            .machine
+            .done(&["audit", "show", "--kind", "decision", "--json"]);
+        let told = decisions.out.matches("\"stored\":\"masked\"").count();
+        assert_eq!(told, 8, "{decisions:?}");
     }
 }
 
@@ -235,6 +255,29 @@ fn nothing_is_stored_where_a_rule_says_never_or_none_says_anything() {
         );
         assert_eq!(scene.listed(&[]).len(), 0);
     }
+}
+
+#[test]
+fn an_answer_that_is_too_sensitive_is_not_stored() {
+    const KEY: &str = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7\n\
+                       -----END PRIVATE KEY-----";
+    let scene = Scene::new("inside", ORIGINAL);
+    let gateway = scene.machine.serve();
+    scene.upstream.push(Script::text(KEY));
+    let (path, stream) = WAYS[0];
+    let (status, _, answer) = gateway.post(path, &said("hello", stream, "user-17", path));
+    assert_eq!(status, 200, "{answer}");
+    assert!(answer.contains("PRIVATE KEY"), "{answer}");
+    // In order: what is stored later is stored after it.
+    let ids = send(&gateway, "hello", "user-17");
+    let listed = scene.until_listed(4);
+    assert!(
+        listed
+            .iter()
+            .all(|one| ids.iter().any(|id| one["request_id"] == **id))
+    );
+    gateway.stop();
+    assert_eq!(scene.listed(&[]).len(), 4);
 }
 
 #[test]
@@ -338,8 +381,27 @@ fn text_is_not_shown_when_that_cannot_be_audited() {
         assert!(!told.flat().contains("canary-77"), "{told:?}");
     }
     gateway.stop();
+    let config = std::fs::read_to_string(scene.machine.folder.path().join("freehold.yaml"));
+    let config = config.unwrap();
+    scene
+        .machine
+        .configure(&format!("{config}\naudit: {{enabled: false}}\n"));
+    let told = scene.machine.run(&["prompts", "show", &ids[0]]);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    assert!(told.flat().contains("`audit.enabled` is false"), "{told:?}");
+    scene.machine.configure(&config);
     assert_eq!(scene.listed(&[]).len(), 4, "nothing was erased either");
     assert_eq!(scene.show(&ids[0])["end"], "complete");
+}
+
+/// What the operator's listener counts.
+fn metrics(port: u16) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let get = b"GET /metrics HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n";
+    stream.write_all(get).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 #[test]
@@ -350,9 +412,21 @@ fn requests_go_on_when_nothing_can_be_stored() {
         .file("blocked", "a file in the place of a directory");
     let config = std::fs::read_to_string(scene.machine.folder.path().join("freehold.yaml"));
     let prompts = format!("\nprompts: {{directory: '{}/data'}}\n", blocked.display());
-    scene.machine.configure(&(config.unwrap() + &prompts));
+    let port = TcpListener::bind(("127.0.0.1", 0))
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let admin = format!("admin: '127.0.0.1:{port}'");
+    let config = config.unwrap().replace("admin: null", &admin) + &prompts;
+    scene.machine.configure(&config);
     let gateway = scene.machine.serve();
     send(&gateway, "hello", "user-17");
+    let wanted = "freehold_prompts_dropped_total{reason=\"unwritable\"} 4";
+    let deadline = Instant::now() + PATIENCE;
+    while !metrics(port).contains(wanted) {
+        assert!(Instant::now() < deadline, "{}", metrics(port));
+    }
     let log = gateway.stop();
     assert!(
         log.contains("prompts cannot be stored; requests go on"),
