@@ -10,6 +10,7 @@ step "Licences, banned crates, sources" cargo deny --all-features check --hide-i
 step "Layers" cargo xtask check-layers
 step "Sizes" cargo xtask ratchet
 step "Words" cargo xtask check-words
+step "Metrics" cargo xtask check-metrics
 step "Clippy without the engine" cargo clippy --workspace --exclude freehold-llama --no-default-features \
     --all-targets --locked -- --deny warnings
 step "Clippy with the engine" cargo clippy --release --package freehold-llama --package freehold \

@@ -5,6 +5,7 @@
 //! when there is any. Never changes a file.
 
 mod layers;
+mod metrics;
 mod purity;
 mod ratchet;
 mod source;
@@ -38,6 +39,9 @@ enum Task {
     /// Machine paths, download hosts and unfinished code against words.toml.
     #[command(name = "check-words")]
     Words,
+    /// Metrics in the code, in docs/metrics.md, and in the board and alert rules of deploy/.
+    #[command(name = "check-metrics")]
+    Metrics,
     /// All of the above.
     #[command(name = "check")]
     All,
@@ -53,9 +57,10 @@ impl Task {
             }
             Self::Sizes => ratchet::check(tree),
             Self::Words => words::check(tree),
+            Self::Metrics => metrics::check(tree),
             Self::All => {
                 let mut findings = Vec::new();
-                for task in [Self::Layers, Self::Sizes, Self::Words] {
+                for task in [Self::Layers, Self::Sizes, Self::Words, Self::Metrics] {
                     findings.extend(task.findings(tree)?);
                 }
                 Ok(findings)

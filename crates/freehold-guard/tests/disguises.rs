@@ -29,6 +29,12 @@ const VALUES: &[(&str, &str, &str)] = &[
     ("email_address", "ingrid.larsen@fjordmail.no", "mail "),
 ];
 
+/// Two digits have lookalikes, too. Within an unbroken number of letters and digits they are not always seen
+/// through, so only this test, which allows for some that are missed, has them.
+fn lookalike_digits(text: &str) -> String {
+    text.replace('3', "З").replace('0', "О")
+}
+
 /// Whether a disguised value is found: its type, over its whole range and little more.
 fn is_found(guard: &Guard, entity: &str, before: &str, disguised: &str) -> bool {
     let text = format!("Hello, {before}{disguised} and that is all.");
@@ -55,8 +61,12 @@ fn every_disguise_of_every_identifier_is_seen_through() {
             "{entity} as it stands"
         );
         for (name, disguise) in DISGUISES {
-            if !is_found(&guard, entity, before, &disguise(value)) {
-                missed.push(format!("{entity} {value} in {name}: {}", disguise(value)));
+            let mut disguised = disguise(value);
+            if name == "lookalikes" {
+                disguised = lookalike_digits(&disguised);
+            }
+            if !is_found(&guard, entity, before, &disguised) {
+                missed.push(format!("{entity} {value} in {name}: {disguised}"));
             }
         }
     }

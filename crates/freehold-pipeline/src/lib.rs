@@ -29,6 +29,7 @@ pub use accounting::OwnedStanding;
 pub use attempts::Persistence;
 pub use audit::AuditTrail;
 pub use deliver::ChunkReceiver;
+pub use observe::describe_metrics;
 pub use pipeline::{Admission, Answer, AnswerBody, Failure, Head, Pipeline, StatusOf};
 pub use reserve::{BUDGET_SPENT, FlowLimits, LIMIT_REACHED};
 pub use snapshot::{ListedModel, Snapshot};

@@ -6,11 +6,76 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use freehold_types::{Dialect, ErrorKind, Outcome, OutcomeStatus};
-use metrics::{Counter, Histogram, counter, histogram};
+use freehold_types::{Dialect, ErrorKind, Outcome, OutcomeStatus, Usage};
+use metrics::{
+    Counter, Histogram, Label, counter, describe_counter, describe_histogram, histogram,
+};
 use parking_lot::{Mutex, RwLock};
 
 use crate::snapshot::Snapshot;
+
+/// What is counted, and what it means; docs/metrics.md says more.
+const COUNTERS: &[(&str, &str)] = &[
+    ("freehold_requests_total", "Requests by how they ended"),
+    (
+        "freehold_tokens_total",
+        "Tokens by kind; parts are contained in their whole",
+    ),
+    (
+        "freehold_cost_nano_usd_total",
+        "Known cost in billionths of a US dollar",
+    ),
+    (
+        "freehold_unknown_cost_requests_total",
+        "Requests part of whose cost is unknown",
+    ),
+    (
+        "freehold_fallbacks_total",
+        "Attempts that failed and were followed by another",
+    ),
+    (
+        "freehold_unrecorded_outcomes_total",
+        "Outcomes that the ledger could not take",
+    ),
+    (
+        "freehold_unaudited_decisions_total",
+        "Decisions that could not be audited",
+    ),
+];
+
+/// What is measured.
+const HISTOGRAMS: &[(&str, &str)] = &[
+    (
+        "freehold_overhead_seconds",
+        "Time spent in the gateway itself",
+    ),
+    (
+        "gen_ai_server_request_duration_seconds",
+        "Time from admission to the answer's end",
+    ),
+    (
+        "gen_ai_server_time_to_first_token_seconds",
+        "Time from admission to the first token",
+    ),
+    (
+        "gen_ai_server_time_per_output_token_seconds",
+        "Time between tokens behind the first",
+    ),
+    (
+        "gen_ai_client_token_usage",
+        "Tokens of one request, by type",
+    ),
+];
+
+/// Tells the installed recorder what the pipeline's metrics mean.
+pub fn describe_metrics() {
+    for (name, meaning) in COUNTERS {
+        describe_counter!(*name, *meaning);
+    }
+    for (name, meaning) in HISTOGRAMS {
+        describe_histogram!(*name, *meaning);
+    }
+}
 
 /// The series that outcomes count in.
 #[derive(Default)]
@@ -26,13 +91,22 @@ type Ending = (Dialect, OutcomeStatus, Option<ErrorKind>);
 #[derive(Default)]
 struct DeploymentMeters {
     requests: Mutex<HashMap<Ending, Counter>>,
-    input_tokens: OnceLock<Counter>,
-    cached_input_tokens: OnceLock<Counter>,
-    output_tokens: OnceLock<Counter>,
+    tokens: [OnceLock<Counter>; TOKEN_KINDS],
     cost: OnceLock<Counter>,
+    unknown_cost: OnceLock<Counter>,
     fallbacks: OnceLock<Counter>,
+    chat: OperationMeters,
+    completion: OperationMeters,
+}
+
+/// The histograms of one deployment and one of the operations of the GenAI conventions.
+#[derive(Default)]
+struct OperationMeters {
     request_seconds: OnceLock<Histogram>,
     first_token_seconds: OnceLock<Histogram>,
+    token_seconds: OnceLock<Histogram>,
+    input_tokens: OnceLock<Histogram>,
+    output_tokens: OnceLock<Histogram>,
 }
 
 impl Meters {
@@ -63,19 +137,24 @@ impl Meters {
     }
 }
 
+/// How many kinds of tokens are counted.
+const TOKEN_KINDS: usize = 5;
+
+/// The tokens of each kind.
+fn tokens(usage: &Usage) -> [(&'static str, u64); TOKEN_KINDS] {
+    [
+        ("input", usage.input_tokens),
+        ("cached_input", usage.cached_input_tokens),
+        ("cache_write", usage.cache_write_tokens),
+        ("output", usage.output_tokens),
+        ("reasoning", usage.reasoning_tokens),
+    ]
+}
+
 impl DeploymentMeters {
     fn count(&self, outcome: &Outcome, name: &str) {
         self.count_request(outcome, name);
-        let usage = &outcome.usage;
-        for (series, kind, tokens) in [
-            (&self.input_tokens, "input", usage.input_tokens),
-            (
-                &self.cached_input_tokens,
-                "cached_input",
-                usage.cached_input_tokens,
-            ),
-            (&self.output_tokens, "output", usage.output_tokens),
-        ] {
+        for (series, (kind, tokens)) in self.tokens.iter().zip(tokens(&outcome.usage)) {
             if tokens > 0 {
                 let start = || {
                     counter!(
@@ -93,15 +172,20 @@ impl DeploymentMeters {
                 || counter!("freehold_cost_nano_usd_total", "deployment" => name.to_owned());
             self.cost.get_or_init(start).increment(nanos);
         }
-        self.request_seconds
-            .get_or_init(|| histogram!("freehold_request_seconds", "deployment" => name.to_owned()))
-            .record(seconds(outcome.timing.total_us));
-        if let Some(first_token_us) = outcome.timing.first_token_us {
-            let start =
-                || histogram!("freehold_first_token_seconds", "deployment" => name.to_owned());
-            self.first_token_seconds
-                .get_or_init(start)
-                .record(seconds(first_token_us));
+        if outcome.cost.is_none() {
+            let start = || {
+                counter!(
+                    "freehold_unknown_cost_requests_total",
+                    "deployment" => name.to_owned(),
+                )
+            };
+            self.unknown_cost.get_or_init(start).increment(1);
+        }
+        match outcome.dialect {
+            Dialect::OpenaiCompletions => self.completion.count(outcome, name, "text_completion"),
+            Dialect::OpenaiChat | Dialect::AnthropicMessages => {
+                self.chat.count(outcome, name, "chat");
+            }
         }
     }
 
@@ -129,6 +213,60 @@ impl DeploymentMeters {
     }
 }
 
+impl OperationMeters {
+    fn count(&self, outcome: &Outcome, name: &str, operation: &'static str) {
+        let labels = || labels(name, operation);
+        let timing = &outcome.timing;
+        self.request_seconds
+            .get_or_init(|| histogram!("gen_ai_server_request_duration_seconds", labels()))
+            .record(seconds(timing.total_us));
+        if let Some(first_token_us) = timing.first_token_us {
+            self.first_token_seconds
+                .get_or_init(|| histogram!("gen_ai_server_time_to_first_token_seconds", labels()))
+                .record(seconds(first_token_us));
+            let behind_first = outcome.usage.output_tokens.saturating_sub(1);
+            let took_us = timing.total_us.saturating_sub(first_token_us);
+            if let Some(each_us) = took_us.checked_div(behind_first) {
+                self.token_seconds
+                    .get_or_init(|| {
+                        histogram!("gen_ai_server_time_per_output_token_seconds", labels())
+                    })
+                    .record(seconds(each_us));
+            }
+        }
+        let usage = &outcome.usage;
+        for (series, kind, tokens) in [
+            (&self.input_tokens, "input", usage.input_tokens),
+            (&self.output_tokens, "output", usage.output_tokens),
+        ] {
+            if tokens > 0 {
+                let start = || {
+                    let mut labels = labels();
+                    labels.push(Label::new("gen_ai_token_type", kind));
+                    histogram!("gen_ai_client_token_usage", labels)
+                };
+                series.get_or_init(start).record(float(tokens));
+            }
+        }
+    }
+}
+
+/// Labels by the GenAI conventions, all of which the deployment decides.
+fn labels(name: &str, operation: &'static str) -> Vec<Label> {
+    let (backend, model) = name.split_once('/').unwrap_or((name, name));
+    vec![
+        Label::new("deployment", name.to_owned()),
+        Label::new("gen_ai_operation_name", operation),
+        Label::new("gen_ai_provider_name", backend.to_owned()),
+        Label::new("gen_ai_request_model", model.to_owned()),
+    ]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "histograms take floats")]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
 #[expect(clippy::cast_precision_loss, reason = "histograms take floats")]
 fn seconds(micros: u64) -> f64 {
     micros as f64 / 1e6
@@ -138,3 +276,7 @@ fn seconds(micros: u64) -> f64 {
 pub(crate) fn unrecorded() {
     counter!("freehold_unrecorded_outcomes_total").increment(1);
 }
+
+#[cfg(test)]
+#[path = "observe_tests.rs"]
+mod tests;

@@ -86,8 +86,6 @@ fn lookalikes(text: &str) -> String {
         'S' => 'Ѕ',
         'T' => 'Т',
         'I' => 'І',
-        '3' => 'З',
-        '0' => 'О',
         other => other,
     })
 }

@@ -12,6 +12,7 @@ mod faults;
 mod headers;
 mod hostile;
 mod input;
+mod junk;
 mod limits;
 mod masking;
 mod places;

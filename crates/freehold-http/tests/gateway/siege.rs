@@ -56,7 +56,8 @@ fn logs() -> &'static Logs {
     })
 }
 
-fn metrics() -> &'static PrometheusHandle {
+/// One recorder for the process.
+pub(crate) fn metrics() -> &'static PrometheusHandle {
     static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
     METRICS.get_or_init(|| PrometheusBuilder::new().install_recorder().unwrap())
 }

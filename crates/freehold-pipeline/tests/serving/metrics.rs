@@ -27,8 +27,9 @@ async fn requests_are_counted_by_how_they_ended() {
         r#"freehold_fallbacks_total{from="one/m"} 1"#,
         r#"freehold_tokens_total{deployment="one/m",kind="output"} 14"#,
         r#"freehold_tokens_total{deployment="two/m",kind="input"} 11"#,
-        r#"freehold_request_seconds_count{deployment="one/m"} 3"#,
-        r#"freehold_first_token_seconds_count{deployment="one/m"} 2"#,
+        r#"gen_ai_server_request_duration_seconds_count{deployment="one/m",gen_ai_operation_name="chat",gen_ai_provider_name="one",gen_ai_request_model="m"} 3"#,
+        r#"gen_ai_server_time_to_first_token_seconds_count{deployment="one/m",gen_ai_operation_name="chat",gen_ai_provider_name="one",gen_ai_request_model="m"} 2"#,
+        r#"gen_ai_client_token_usage_count{deployment="one/m",gen_ai_operation_name="chat",gen_ai_provider_name="one",gen_ai_request_model="m",gen_ai_token_type="output"} 2"#,
         r"freehold_overhead_seconds_count 4",
     ] {
         assert!(text.lines().any(|known| known == line), "{line} in\n{text}");

@@ -273,10 +273,27 @@ fn metrics() -> Result<PrometheusHandle> {
     let seconds = [
         0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0,
     ];
-    PrometheusBuilder::new()
+    let tokens = [
+        1.0,
+        4.0,
+        16.0,
+        64.0,
+        256.0,
+        1_024.0,
+        4_096.0,
+        16_384.0,
+        65_536.0,
+        262_144.0,
+        1_048_576.0,
+        4_194_304.0,
+    ];
+    let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &seconds)?
+        .set_buckets_for_metric(Matcher::Suffix("_token_usage".to_owned()), &tokens)?
         .install_recorder()
-        .context("metrics")
+        .context("metrics")?;
+    freehold_pipeline::describe_metrics();
+    Ok(handle)
 }
 
 /// Waits for signals and for changes of the configuration file.
