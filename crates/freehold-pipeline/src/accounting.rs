@@ -213,6 +213,8 @@ impl Accounting {
                     "no price is known for the service tier; the standard is taken"
                 }
                 CostGap::ToolFee => "no fee is known for a hosted tool; it is not in the cost",
+                // Only what is recorded after a death has this, and it is told there.
+                CostGap::Interrupted => return,
             };
             tracing::warn!(deployment = %id, "costs may differ from the invoice: {lacking}");
         }

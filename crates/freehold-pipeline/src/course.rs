@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freehold_policy::Permit;
+use freehold_ports::Slot;
 use freehold_types::{Deployment, Error, ErrorKind, OutcomeStatus, Request, RequestId};
 use tokio::sync::oneshot;
 
@@ -100,8 +101,14 @@ impl<'a> Course<'a> {
     }
 
     /// Keeps what was reserved, until the request has ended.
-    pub(crate) fn hold(&mut self, hold: Hold) {
+    pub(crate) fn hold(
+        &mut self,
+        hold: Hold,
+        remembered: Result<Option<Slot>, Error>,
+    ) -> Result<(), Error> {
         self.hold = hold;
+        self.hold.slot = remembered?;
+        Ok(())
     }
 
     /// Ends the request for want of what it could use.

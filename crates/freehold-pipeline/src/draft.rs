@@ -133,6 +133,38 @@ impl Draft {
 }
 
 impl Draft {
+    /// The outcome of a request whose gateway died before it could tell more.
+    pub(crate) fn interrupted(
+        &self,
+        attempt: Option<AttemptRecord>,
+        error: ErrorSummary,
+    ) -> Outcome {
+        Outcome {
+            id: self.id,
+            started_unix_ms: self.started_unix_ms,
+            dialect: self.dialect,
+            route: self.route.clone(),
+            key: self.key.clone(),
+            team: self.team.clone(),
+            flow: self.flow.clone(),
+            sensitivity: self.sensitivity,
+            findings: self.findings.clone(),
+            redacted: BTreeMap::new(),
+            status: OutcomeStatus::Failed,
+            // Nobody knows what the client got.
+            http_status: 0,
+            error: Some(error),
+            streamed: self.streamed,
+            usage: attempt
+                .as_ref()
+                .map_or_else(Usage::default, |attempt| attempt.usage),
+            cost: total_cost(attempt.iter()),
+            timing: Timing::default(),
+            decision: None,
+            attempts: attempt.into_iter().collect(),
+        }
+    }
+
     /// What the audit trail is told of a count of tokens: no money and no time, only who was sent the
     /// request, and how it ended.
     pub(crate) fn counted(

@@ -10,7 +10,9 @@ use arc_swap::ArcSwap;
 use freehold_cost::PriceBook;
 use freehold_guard::{Finding, Scan};
 use freehold_policy::{Claim, Facts, Labels, Permit};
-use freehold_ports::{Account, Call, Chunk, Clock, Ledger, Meter, Prompts, Standing, Used};
+use freehold_ports::{
+    Account, Call, Chunk, Clock, Ledger, Meter, Prompts, Standing, UnderWay, Used,
+};
 use freehold_route::{Plan, Query, Resolved, plan};
 use freehold_types::audit::AuditName;
 use freehold_types::{
@@ -128,6 +130,8 @@ pub struct Pipeline {
     prompts: Option<Arc<dyn Prompts>>,
     /// Counts limits and budgets; without it, nothing that is limited is served.
     pub(crate) meter: Option<Arc<dyn Meter>>,
+    /// What is under way, beyond the death of this process.
+    pub(crate) journal: Option<Arc<dyn UnderWay>>,
     draining: AtomicBool,
     meters: Meters,
     /// From it come the placeholders' tags; as long-lived as the process.
@@ -154,6 +158,7 @@ impl Pipeline {
             audit: None,
             prompts: None,
             meter: None,
+            journal: None,
             draining: AtomicBool::new(false),
             meters: Meters::default(),
             mask_secret: Arc::new(random_secret()),
@@ -182,6 +187,13 @@ impl Pipeline {
     #[must_use]
     pub fn with_prompts(mut self, prompts: Arc<dyn Prompts>) -> Self {
         self.prompts = Some(prompts);
+        self
+    }
+
+    /// The same pipeline, remembering what is under way.
+    #[must_use]
+    pub fn with_journal(mut self, journal: Arc<dyn UnderWay>) -> Self {
+        self.journal = Some(journal);
         self
     }
 
@@ -364,7 +376,12 @@ impl Pipeline {
             parallel: 1 + usize::from(persistence.hedge_after.is_some()),
         };
         match self.reserve(&asked, &ground.snapshot.flow_limits).await {
-            Ok(hold) => course.hold(hold),
+            Ok(hold) => {
+                let remembered = self.remember(&asked, draft, &ground.snapshot.guard);
+                if let Err(error) = course.hold(hold, remembered) {
+                    return course.fail(error).await;
+                }
+            }
             Err(denied) => return course.deny(denied).await,
         }
         let scene = ground.scene(&permit, &disguises, persistence);
@@ -561,6 +578,9 @@ impl Pipeline {
     /// Puts what was used in the place of what was reserved. A cost that nobody knows counts as what
     /// was reserved.
     pub(crate) fn settle(&self, hold: Hold, outcome: &Outcome) {
+        if let (Some(journal), Some(slot)) = (&self.journal, hold.slot) {
+            journal.end(slot);
+        }
         if let (Some(meter), Some(reservation)) = (&self.meter, hold.reservation) {
             let used = Used {
                 tokens: outcome.usage.total_tokens(),

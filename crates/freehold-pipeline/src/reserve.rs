@@ -6,15 +6,20 @@ use std::time::Duration;
 
 use freehold_cost::PriceBook;
 use freehold_cost::tokens::{bound_request, estimate_request};
+use freehold_guard::Guard;
 use freehold_ports::{
-    Account, Bound, Denial, Limits, Period, Reservation, ReserveError, Scope, Shortage, Standing,
+    Account, Bound, Denial, Limits, Period, Reservation, ReserveError, Scope, Shortage, Slot,
+    Standing,
 };
+use freehold_types::outcome::{Cost, CostBasis, CostGap, ErrorSummary};
 use freehold_types::{
-    Deployment, Error, ErrorKind, ErrorSource, FlowName, NanoUsd, PriceBasis, Request, RequestId,
-    Retry, Usage,
+    AttemptRecord, Deployment, Error, ErrorKind, ErrorSource, FlowName, NanoUsd, Outcome,
+    PriceBasis, Request, RequestId, Retry, Usage, UsageBasis,
 };
 
+use crate::draft::Draft;
 use crate::pipeline::Pipeline;
+use crate::withhold::withhold;
 
 /// What is reserved for an answer whose length nobody bounds.
 const UNBOUNDED_OUTPUT_TOKENS: u64 = 16_384;
@@ -36,6 +41,8 @@ pub(crate) struct Hold {
     /// `None` when nothing limits the request.
     pub(crate) reservation: Option<Reservation>,
     pub(crate) standing: Option<Box<Standing>>,
+    /// Where it stands among the requests under way.
+    pub(crate) slot: Option<Slot>,
 }
 
 /// A reservation that was not made.
@@ -96,6 +103,7 @@ impl Pipeline {
             Ok(standing) => Ok(Hold {
                 reservation: Some(reservation),
                 standing: Some(Box::new(standing)),
+                slot: None,
             }),
             Err(ReserveError::Denied(denial)) => Err(Denied {
                 error: explain(&denial),
@@ -113,6 +121,63 @@ impl Pipeline {
             }
         }
     }
+}
+
+impl Pipeline {
+    /// Remembers a request that is about to be sent, beyond the death of this process.
+    pub(crate) fn remember(
+        &self,
+        asked: &Asked<'_>,
+        draft: &Draft,
+        guard: &Guard,
+    ) -> Result<Option<Slot>, Error> {
+        let Some(journal) = &self.journal else {
+            return Ok(None);
+        };
+        let mut provisional = provisional(asked, draft, &self.accounting.prices());
+        withhold(&mut provisional, guard);
+        let slot = journal.begin(&provisional).map_err(|error| {
+            let message = format!("the request cannot be recorded: {error}");
+            Error::new(ErrorKind::Unavailable, message).on_side(ErrorSource::Internal)
+        })?;
+        Ok(Some(slot))
+    }
+}
+
+/// What is recorded of a request if nobody ever tells how it ended: the most it can have used at the
+/// deployment that is asked first.
+fn provisional(asked: &Asked<'_>, draft: &Draft, prices: &PriceBook) -> Outcome {
+    let input_tokens = estimate_request(asked.request);
+    let usage = Usage {
+        input_tokens,
+        output_tokens: output_tokens(asked.request, asked.attempts, input_tokens),
+        basis: UsageBasis::Estimated,
+        ..Usage::default()
+    };
+    let died = ErrorSummary::from(&Error::new(ErrorKind::Internal, "the gateway died"));
+    let attempt = asked.attempts.first().map(|deployment| AttemptRecord {
+        deployment: deployment.id.clone(),
+        backend: deployment.backend.clone(),
+        reported_model: None,
+        perimeter: deployment.site.perimeter,
+        region: deployment.site.region.clone(),
+        started_us: 0,
+        duration_us: 0,
+        first_token_us: None,
+        error: Some(died.clone()),
+        usage,
+        cost: cost(deployment, &usage, asked.started_unix_ms, prices).map(|total| Cost {
+            total,
+            idle_share: NanoUsd::ZERO,
+            basis: match deployment.price {
+                PriceBasis::Hourly { .. } => CostBasis::Hours,
+                _ => CostBasis::Tokens,
+            },
+            gap: Some(CostGap::Interrupted),
+            book: None,
+        }),
+    });
+    draft.interrupted(attempt, died)
 }
 
 fn denied(error: Error) -> Denied {
@@ -152,30 +217,34 @@ fn most(asked: &Asked<'_>, prices: &PriceBook) -> Option<NanoUsd> {
     let output = output_tokens(asked.request, asked.attempts, 0);
     let mut costs = Vec::with_capacity(asked.attempts.len());
     for deployment in asked.attempts {
-        let cost = match &deployment.price {
-            PriceBasis::Hourly { per_hour } => {
-                PriceBook::busy_cost(*per_hour, expected_us(deployment, output))
-            }
-            price => {
-                let plain = Usage {
-                    input_tokens: input,
-                    output_tokens: output,
-                    ..Usage::default()
-                };
-                // Some vendors take more for what they are to remember.
-                let remembered = Usage {
-                    cache_write_tokens: input,
-                    ..plain
-                };
-                let at = asked.started_unix_ms;
-                let plain = prices.cost(price, &plain, at).ok()?.total;
-                prices.cost(price, &remembered, at).ok()?.total.max(plain)
-            }
+        let plain = Usage {
+            input_tokens: input,
+            output_tokens: output,
+            ..Usage::default()
         };
+        // Some vendors take more for what they are to remember.
+        let remembered = Usage {
+            cache_write_tokens: input,
+            ..plain
+        };
+        let at = asked.started_unix_ms;
+        let cost = cost(deployment, &plain, at, prices)?;
+        let cost = cost.max(self::cost(deployment, &remembered, at, prices)?);
         costs.push(cost);
     }
     costs.sort_unstable_by(|one, other| other.cmp(one));
     Some(costs.into_iter().take(asked.parallel).sum())
+}
+
+/// What so much costs at a deployment; `None` when nobody knows.
+fn cost(deployment: &Deployment, usage: &Usage, at: u64, prices: &PriceBook) -> Option<NanoUsd> {
+    match &deployment.price {
+        PriceBasis::Hourly { per_hour } => {
+            let busy_us = expected_us(deployment, usage.output_tokens);
+            Some(PriceBook::busy_cost(*per_hour, busy_us))
+        }
+        price => Some(prices.cost(price, usage, at).ok()?.total),
+    }
 }
 
 /// How long an owned machine would be busy, in microseconds, if nothing else ran on it.

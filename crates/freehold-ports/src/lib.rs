@@ -12,6 +12,7 @@ mod clock;
 mod ledger;
 mod meter;
 mod prompts;
+mod under_way;
 
 pub use accounts::{Account, Accounts};
 pub use audit::{Audit, AuditError};
@@ -23,3 +24,4 @@ pub use meter::{
     Shortage, Standing, Used,
 };
 pub use prompts::{AnswerEnd, Prompts, Sample, SampleFacts, Text, Unkept};
+pub use under_way::{Slot, UnderWay};

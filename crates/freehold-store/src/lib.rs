@@ -35,6 +35,7 @@ mod select;
 mod settings;
 mod spool;
 mod sqlite;
+mod under_way;
 
 pub use accounts::{AccountsError, KeySettings, PreviousKey, StaticAccounts};
 pub use database::{Database, DatabaseUrlError, PostgresAddress};
@@ -48,3 +49,4 @@ pub use query::{
 pub use reader::Reader;
 pub use settings::{SpoolSettings, StoreSettings, SyncPolicy};
 pub use spool::{Spool, SpoolStatus};
+pub use under_way::Journal;

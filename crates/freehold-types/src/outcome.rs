@@ -154,6 +154,8 @@ pub enum CostGap {
     TierPrice,
     /// No fee is known for a hosted tool that was used: it is not in the figure.
     ToolFee,
+    /// The gateway died before the answer's end: the figure is the most it can have cost.
+    Interrupted,
 }
 
 /// Where a cost comes from.

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use freehold_ports::{Bound, Clock, Period, Scope, Used};
 use freehold_store::meter::{History, LocalMeter, PeriodStart, SharedMeter, SharedSettings};
 use freehold_store::{GroupBy, Reader, UsageQuery};
-use freehold_types::{KeyName, NanoUsd, TeamName};
+use freehold_types::{NanoUsd, TeamName};
 
 use crate::config::settings::Settings;
 
@@ -18,9 +18,6 @@ use crate::config::settings::Settings;
 const LOOK: Duration = Duration::from_secs(1);
 /// Days and months are opened so long before they begin, in milliseconds.
 const AHEAD_MS: u64 = 5 * 60_000;
-
-/// Whose each key is.
-type Teams = HashMap<KeyName, TeamName>;
 
 /// Where limits and budgets are counted.
 #[derive(Clone)]
@@ -52,13 +49,7 @@ pub(crate) struct Past {
     accounts: Accounts,
     reader: Reader,
     clock: Arc<dyn Clock>,
-    limited: ArcSwap<Limited>,
-}
-
-#[derive(Default)]
-struct Limited {
-    bounds: Vec<Bound>,
-    teams: Teams,
+    bounds: ArcSwap<Vec<Bound>>,
 }
 
 impl Past {
@@ -67,20 +58,14 @@ impl Past {
             accounts,
             reader,
             clock,
-            limited: ArcSwap::default(),
+            bounds: ArcSwap::default(),
         })
     }
 
     /// Reads what these settings' budgets have spent. While it cannot be read, requests with a hard
     /// budget are refused.
     pub(crate) async fn restore(&self, settings: &Settings) {
-        let teams = settings.keys.iter();
-        self.limited.store(Arc::new(Limited {
-            bounds: settings.bounds(),
-            teams: teams
-                .filter_map(|key| Some((key.name.clone(), key.team.clone()?)))
-                .collect(),
-        }));
+        self.bounds.store(Arc::new(settings.bounds()));
         if let Err(error) = self.refresh().await {
             tell(&error);
         }
@@ -105,14 +90,13 @@ impl Past {
 
     async fn refresh(&self) -> Result<()> {
         self.reconcile().await?;
-        let limited = self.limited.load_full();
         let now_unix_ms = self.clock.unix_ms();
-        let budgets = budgets(&limited.bounds, now_unix_ms);
+        let budgets = budgets(&self.bounds.load(), now_unix_ms);
         let mut spent: BTreeMap<PeriodStart, Spent> = BTreeMap::new();
         for (scope, period) in self.accounts.meter.unknown(&budgets).await? {
             let is_to_come = period.unix_ms > now_unix_ms;
             if !is_to_come && !spent.contains_key(&period) {
-                spent.insert(period, self.spent_since(period, &limited.teams).await?);
+                spent.insert(period, self.spent_since(period).await?);
             }
             let known = spent.get(&period).map(|spent| spent.of(&scope));
             let restored = self
@@ -143,9 +127,9 @@ impl Past {
         Ok(())
     }
 
-    async fn spent_since(&self, period: PeriodStart, teams: &Teams) -> Result<Spent> {
+    async fn spent_since(&self, period: PeriodStart) -> Result<Spent> {
         let mut spent = Spent::default();
-        for group in [GroupBy::Key, GroupBy::Flow] {
+        for group in [GroupBy::Key, GroupBy::Team, GroupBy::Flow] {
             let query = UsageQuery {
                 since_unix_ms: (period.period != Period::Total).then_some(period.unix_ms),
                 group_by: vec![group],
@@ -156,7 +140,8 @@ impl Past {
                 if let Some(name) = name {
                     let cost = row.totals.cost_nano_usd;
                     match group {
-                        GroupBy::Key => spent.add_key(&name, teams.get(name.as_str()), cost),
+                        GroupBy::Key => spent.add(Scope::Key(name.into()), cost),
+                        GroupBy::Team => spent.add_team(&name.into(), cost),
                         _ => spent.add(Scope::Flow(name.into()), cost),
                     }
                 }
@@ -201,10 +186,9 @@ impl Spent {
         *self.scopes.entry(scope).or_default() += cost;
     }
 
-    /// What a key spends, its team spends, and the teams that that is a part of.
-    fn add_key(&mut self, key: &str, team: Option<&TeamName>, cost: NanoUsd) {
-        self.add(Scope::Key(key.into()), cost);
-        for team in team.into_iter().flat_map(TeamName::lineage) {
+    /// What a team spends, the teams spend that it is a part of.
+    fn add_team(&mut self, team: &TeamName, cost: NanoUsd) {
+        for team in team.lineage() {
             self.add(Scope::Team(team), cost);
         }
     }
@@ -224,10 +208,10 @@ mod tests {
     fn what_a_part_of_a_team_spends_the_team_spends() {
         let mut spent = Spent::default();
         let nanos = NanoUsd::from_nanos;
-        spent.add_key("a", Some(&"acme/search".into()), nanos(3));
-        spent.add_key("b", Some(&"acme/search/ads".into()), nanos(4));
-        spent.add_key("c", Some(&"acme".into()), nanos(5));
-        spent.add_key("acme", None, nanos(6));
+        spent.add_team(&"acme/search".into(), nanos(3));
+        spent.add_team(&"acme/search/ads".into(), nanos(4));
+        spent.add_team(&"acme".into(), nanos(5));
+        spent.add(Scope::Key("acme".into()), nanos(6));
         let team = |name: &str| spent.of(&Scope::Team(name.into())).nanos();
         assert_eq!(
             [team("acme"), team("acme/search"), team("acme/search/ads")],

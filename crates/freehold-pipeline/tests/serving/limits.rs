@@ -2,14 +2,19 @@
 //! ends.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use freehold_pipeline::{Answer, AnswerBody, Failure, Pipeline};
 use freehold_policy::Claim;
-use freehold_ports::{Account, Bound, Budget, Limits, Meter, Period, Scope};
+use freehold_ports::{
+    Account, Bound, Budget, LedgerError, Limits, Meter, Period, Scope, Slot, UnderWay,
+};
 use freehold_route::RouteSettings;
 use freehold_store::meter::{History as _, LocalMeter, PeriodStart};
-use freehold_types::{ErrorKind, NanoUsd, OutcomeStatus, RequestId, Retry};
+use freehold_types::outcome::CostGap;
+use freehold_types::{ErrorKind, NanoUsd, Outcome, OutcomeStatus, RequestId, Retry};
+use parking_lot::Mutex;
 
 use futures_util::FutureExt as _;
 
@@ -231,4 +236,74 @@ async fn answers_tell_how_the_limits_stand() {
     tokio::time::sleep(wait).await;
     limited.bench.two.push(good(Duration::from_secs(1)));
     limited.serve(false).await.unwrap();
+}
+
+/// Remembers what is under way in memory, or fails.
+#[derive(Default)]
+struct Remembered {
+    begun: Mutex<Vec<Outcome>>,
+    ended: AtomicU32,
+    full: bool,
+}
+
+impl UnderWay for Remembered {
+    fn begin(&self, provisional: &Outcome) -> Result<Slot, LedgerError> {
+        if self.full {
+            return Err(LedgerError::Io("no space left".to_owned()));
+        }
+        let mut begun = self.begun.lock();
+        begun.push(provisional.clone());
+        Ok(Slot::new(u32::try_from(begun.len()).unwrap()))
+    }
+
+    fn end(&self, slot: Slot) {
+        self.ended.fetch_add(slot.number(), Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_is_remembered_until_it_is_recorded() {
+    let mut limited = Limited::budget(2 * RESERVED);
+    let journal = Arc::new(Remembered::default());
+    limited.bench.journal(
+        Arc::clone(&journal) as Arc<_>,
+        Arc::clone(&limited.meter) as Arc<_>,
+    );
+    limited.bench.two.push(good(Duration::from_secs(1)));
+    let (_, begun) = tokio::join!(limited.serve(false), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(journal.ended.load(Ordering::Relaxed), 0);
+        journal.begun.lock()[0].clone()
+    });
+    assert_eq!(journal.ended.load(Ordering::Relaxed), 1);
+    let outcome = limited.bench.ledger.outcomes().remove(0);
+    assert_eq!((begun.id, &begun.key), (outcome.id, &outcome.key));
+    assert_eq!(begun.status, OutcomeStatus::Failed);
+    assert_eq!(begun.usage.output_tokens, 10);
+    let cost = begun.attempts[0].cost.unwrap();
+    assert_eq!(cost.gap, Some(CostGap::Interrupted));
+    assert!(begun.cost.unwrap().nanos() >= USED);
+    // What is refused before it is sent is not remembered.
+    limited.bench.two.push(good(Duration::from_secs(1)));
+    let mut admission = limited.bench.admission(Claim::None, false);
+    admission.request.model = "nothing".to_owned();
+    let refused = limited.bench.pipeline.serve(admission, |_| 599).await;
+    assert!(refused.is_err());
+    assert_eq!(journal.begun.lock().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_remembered_is_not_sent() {
+    let mut limited = Limited::budget(2 * RESERVED);
+    let journal = Arc::new(Remembered {
+        full: true,
+        ..Remembered::default()
+    });
+    limited
+        .bench
+        .journal(journal, Arc::clone(&limited.meter) as Arc<_>);
+    let failure = limited.serve(false).await.unwrap_err();
+    assert_eq!(failure.error.kind, ErrorKind::Unavailable);
+    assert!(limited.bench.two.calls().is_empty());
+    assert_eq!(limited.standing(), (0, 0));
 }

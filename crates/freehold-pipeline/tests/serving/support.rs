@@ -13,8 +13,8 @@ use freehold_route::{RouteSettings, RouteSpec, RouteTable};
 use freehold_store::MemoryLedger;
 use freehold_types::{
     BackendId, Capability, Delta, Deployment, DeploymentId, Dialect, Error, ErrorKind, Event,
-    Extra, FinishReason, Message, NanoUsd, Objective, Outcome, PartKind, PriceBasis,
-    Request, RequestId, Role, Sensitivity, Site, Usage, UsageBasis,
+    Extra, FinishReason, Message, NanoUsd, Objective, Outcome, PartKind, PriceBasis, Request,
+    RequestId, Role, Sensitivity, Site, Usage, UsageBasis,
 };
 use futures_util::StreamExt as _;
 use parking_lot::Mutex;
@@ -361,6 +361,20 @@ impl Bench {
             Arc::clone(&self.clock) as Arc<_>,
         );
         self.pipeline = Arc::new(pipeline.with_meter(meter));
+    }
+
+    /// The same, and what is under way is remembered.
+    pub(crate) fn journal(
+        &mut self,
+        journal: Arc<dyn freehold_ports::UnderWay>,
+        meter: Arc<dyn freehold_ports::Meter>,
+    ) {
+        self.meter(meter);
+        let pipeline = Arc::into_inner(std::mem::replace(
+            &mut self.pipeline,
+            Bench::new(RouteSettings::default()).pipeline,
+        ));
+        self.pipeline = Arc::new(pipeline.unwrap().with_journal(journal));
     }
 
     /// From now on nobody knows what `two` costs.

@@ -10,10 +10,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use freehold_http::{Gateway, Server, ServerSettings, Tls};
 use freehold_pipeline::{AuditTrail, Pipeline};
-use freehold_ports::{Audit as _, Clock, SystemClock};
-use freehold_store::DurableLedger;
+use freehold_ports::{Audit as _, Clock, Ledger as _, SystemClock};
 use freehold_store::audit::AuditLog;
 use freehold_store::prompts::PromptStore;
+use freehold_store::{DurableLedger, Journal};
 use freehold_types::Deployment;
 use freehold_types::audit::{Administration, AdministrativeAct, AuditEvent, AuditName};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -58,6 +58,7 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
         drop(guard.scan_text("Ann Smith, card 4111 1111 1111 1111"))
     });
     let ledger = Arc::new(DurableLedger::open(settings.ledger.clone())?);
+    let journal = journal(&settings, &ledger);
     let mut engines = Engines::none();
     let wired = wire(&settings, &mut engines).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -71,6 +72,10 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     let pipeline = Pipeline::new(wired.snapshot, ledger.clone(), Arc::clone(&clock));
     let prompts = Arc::new(PromptStore::start(settings.prompts.clone())?);
     let pipeline = pipeline.with_meter(meter).with_prompts(prompts.clone());
+    let pipeline = match journal {
+        Some(journal) => pipeline.with_journal(Arc::new(journal)),
+        None => pipeline,
+    };
     let (pipeline, door) = with_trail(pipeline, audit.as_ref(), &settings);
     let money = Money::start(&pipeline, &clock).await;
     note(audit.as_ref(), AdministrativeAct::Served, &source);
@@ -125,6 +130,22 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     drop(door);
     close_audit(&reloader);
     Ok(())
+}
+
+/// Records what was under way when the last gateway of this directory was killed, and remembers what
+/// is under way from now on.
+fn journal(settings: &Settings, ledger: &DurableLedger) -> Option<Journal> {
+    let dir = &settings.ledger.spool.dir;
+    match Journal::open(dir, |outcome| ledger.record(outcome)) {
+        Ok(journal) => Some(journal),
+        Err(error) => {
+            tracing::error!(
+                error = format!("{:#}", anyhow::Error::from(error)),
+                "requests under way are not remembered beyond a crash until the next start"
+            );
+            None
+        }
+    }
 }
 
 /// The start-up notice.
