@@ -1,14 +1,14 @@
 use super::*;
 use crate::record;
 
-/// An outcome with this last digit in its id.
+/// An outcome with this number for an id.
 fn outcome(number: u8) -> Outcome {
     let golden = include_bytes!("../../tests/golden/format-1.spool");
     let Found::Record { payload, .. } = frame::look(golden, 0, true) else {
         panic!("no record");
     };
     let mut outcome = record::parse(std::str::from_utf8(&golden[payload]).unwrap()).unwrap();
-    outcome.id = freehold_types::RequestId::at(1_700_000_000_000 + u64::from(number));
+    outcome.id = format!("req_{number:032x}").parse().unwrap();
     outcome
 }
 
