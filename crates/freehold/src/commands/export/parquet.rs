@@ -12,8 +12,8 @@ use parquet::schema::types::{Type, TypePtr};
 
 use super::cells::{Cell, Column, Kind, Sink};
 
-/// Rows of one group: some ten megabytes.
-pub(super) const GROUP_ROWS: usize = 50_000;
+/// Rows of one group: some forty megabytes while it is gathered.
+pub(super) const GROUP_ROWS: usize = 20_000;
 
 /// A Parquet file being written.
 pub(super) struct Parquet<W: Write + Send> {
