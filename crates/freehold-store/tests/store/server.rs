@@ -305,3 +305,37 @@ async fn a_server_that_is_not_there_is_an_error_to_those_who_ask() {
     assert!(error.chain().contains("refused"), "{}", error.chain());
     assert!(!error.chain().contains("never-shown"));
 }
+
+/// A deadlock or a serialisation failure is nobody's fault: the batch is done again at once, on the
+/// same connection. Whoever went the way of an outage would wait for an hour here.
+#[tokio::test]
+async fn a_batch_that_was_in_the_way_is_tried_again_at_once() {
+    let home = Home::postgres();
+    home.open().shutdown(BOUND).await.unwrap();
+    let mut other = home.connect().await;
+    other
+        .run(
+            "CREATE SEQUENCE tries;
+             CREATE FUNCTION fail_twice() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 IF nextval('tries') < 3 THEN
+                     RAISE EXCEPTION 'in the way' USING ERRCODE = 'serialization_failure';
+                 END IF;
+                 RETURN NULL;
+             END $$;
+             CREATE TRIGGER busy AFTER INSERT ON outcomes FOR EACH STATEMENT EXECUTE FUNCTION fail_twice()",
+        )
+        .await;
+    let mut settings = home.settings_of("other");
+    settings.retry = (Duration::from_secs(3_600), Duration::from_secs(3_600));
+    let ledger = DurableLedger::open(settings).unwrap();
+    ledger.record(&outcome(BASE)).unwrap();
+    let taken = async {
+        while ledger.status().inserted < 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(BOUND, taken).await.unwrap();
+    assert_eq!(home.number("SELECT last_value FROM tries").await, 3);
+    assert_eq!(home.rows().await, 1);
+    ledger.shutdown(BOUND).await.unwrap();
+}
