@@ -52,11 +52,7 @@ pub(crate) async fn run(args: ServeArgs, config: Option<&Path>) -> miette::Resul
 
 async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Result<()> {
     let metrics = metrics()?;
-    let guard = settings.guard.clone();
-    // The first request must not wait for word lists and models to be unpacked.
-    tokio::task::spawn_blocking(move || {
-        drop(guard.scan_text("Ann Smith, card 4111 1111 1111 1111"))
-    });
+    warm_up(&settings);
     let ledger = Arc::new(DurableLedger::open(settings.ledger.clone())?);
     let journal = journal(&settings, &ledger);
     let mut engines = Engines::none();
@@ -115,15 +111,7 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     };
     reloader.until_stopped(&metrics).await?;
 
-    let drain_s = settings.drain.as_secs();
-    tracing::info!(drain_s, "stopping: answers under way go on");
-    pipeline.drain();
-    stop.send_replace(true);
-    let cut = clients.await.context("the listener died")?;
-    admin.iter().for_each(JoinHandle::abort);
-    // Requests whose clients have gone may still be at it.
-    pipeline.cut();
-    pipeline.idle().await;
+    let cut = drained(&pipeline, settings.drain, &stop, clients, admin).await?;
     money.stop().await;
     watching.abort();
     finish(cut, &mut reloader.engines, &ledger, &prompts).await;
@@ -146,6 +134,35 @@ fn journal(settings: &Settings, ledger: &DurableLedger) -> Option<Journal> {
             None
         }
     }
+}
+
+/// The first request must not wait for word lists and models to be unpacked.
+fn warm_up(settings: &Settings) {
+    let guard = settings.guard.clone();
+    tokio::task::spawn_blocking(move || {
+        drop(guard.scan_text("Ann Smith, card 4111 1111 1111 1111"))
+    });
+}
+
+/// Lets answers under way go on for a while, then ends everything; returns how many connections were
+/// cut.
+async fn drained(
+    pipeline: &Pipeline,
+    drain: Duration,
+    stop: &watch::Sender<bool>,
+    clients: JoinHandle<usize>,
+    admin: Option<JoinHandle<usize>>,
+) -> Result<usize> {
+    let drain_s = drain.as_secs();
+    tracing::info!(drain_s, "stopping: answers under way go on");
+    pipeline.drain();
+    stop.send_replace(true);
+    let cut = clients.await.context("the listener died")?;
+    admin.iter().for_each(JoinHandle::abort);
+    // Requests whose clients have gone may still be at it.
+    pipeline.cut();
+    pipeline.idle().await;
+    Ok(cut)
 }
 
 /// The start-up notice.
