@@ -22,6 +22,8 @@ pub struct KeySettings {
     /// The key itself, or `sha256:` and the 64 hex digits of its SHA-256. Only the hash is kept.
     /// Keys must be long and random: a hash does not protect one that can be guessed.
     pub secret: SecretString,
+    /// How the key begins, to tell it from others in lists.
+    pub prefix: Option<String>,
     /// From when on it is not taken any more, Unix milliseconds.
     pub expires_unix_ms: Option<u64>,
     /// Keys that it replaces: they are the same key until their time is over.
@@ -50,6 +52,7 @@ impl KeySettings {
         Self {
             name: name.into(),
             secret: secret.into(),
+            prefix: None,
             expires_unix_ms: None,
             previous: Vec::new(),
             tenant: None,

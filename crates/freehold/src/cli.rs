@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod export;
+mod keys;
 mod prices;
 mod privacy;
 mod prompts;
 
 pub(crate) use export::{ExportArgs, ExportFormat};
+pub(crate) use keys::{KeysArgs, KeysCommand, KeysCreateArgs};
 pub(crate) use prices::{
     BookSource, PricesArgs, PricesCommand, PricesDiffArgs, PricesListArgs, PricesUpdateArgs,
 };
@@ -69,6 +71,8 @@ pub(crate) enum Command {
     Export(ExportArgs),
     /// Show, update and compare prices, and see what owned machines cost
     Prices(PricesArgs),
+    /// Make and list the gateway's own API keys
+    Keys(KeysArgs),
     /// List the workloads, with their volume, cost and speed
     Flows(FlowsArgs),
     /// See what the guard finds, and measure how good it is

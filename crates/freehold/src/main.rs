@@ -77,6 +77,10 @@ async fn run(cli: Cli) -> miette::Result<bool> {
             commands::export::run(args, &settings).await.map_err(told)
         }
         Command::Flows(args) => commands::flows::run(args, &ledger()?).await.map_err(told),
+        Command::Keys(args) => {
+            let settings = || Ok(Source::read(config)?.settings(&Overrides::default())?);
+            commands::keys::run(args, settings).map_err(told)
+        }
         Command::Prices(args) => {
             let settings = Source::read(config)?.settings(&Overrides::default())?;
             commands::prices::run(args, &settings).await.map_err(told)

@@ -9,6 +9,7 @@ pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod flows;
 pub(crate) mod guard;
+pub(crate) mod keys;
 pub(crate) mod models;
 pub(crate) mod policy;
 pub(crate) mod prices;

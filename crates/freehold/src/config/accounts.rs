@@ -253,6 +253,7 @@ fn read(key: &raw::Key, index: &str, teams: &Teams) -> Result<KeySettings, Compl
     }
     let expires = key.expires.as_deref();
     Ok(KeySettings {
+        prefix: key.prefix.clone(),
         expires_unix_ms: expires
             .map(|expires| moment(expires, &["keys", index, "expires"]))
             .transpose()?,
@@ -327,7 +328,7 @@ fn limits(raw: &RawLimits, budgets: &[RawBudget], path: &[&str]) -> Result<Limit
 }
 
 /// A date or a time, as Unix milliseconds.
-fn moment(text: &str, path: &[&str]) -> Result<u64, Complaint> {
+pub(crate) fn moment(text: &str, path: &[&str]) -> Result<u64, Complaint> {
     let day = time::Date::parse(text, format_description!("[year]-[month]-[day]"));
     let at = day.map(|day| day.midnight().assume_utc());
     let at = at.or_else(|_| OffsetDateTime::parse(text, &Rfc3339));

@@ -184,6 +184,8 @@ pub(crate) struct Key {
     pub(crate) name: String,
     /// The key: at least 16 characters, or `sha256:` and the hex digest of the key.
     pub(crate) key: Text,
+    /// How the key begins, to tell it from others in lists.
+    pub(crate) prefix: Option<String>,
     /// From when on it is not taken any more: a date, `2027-01-31` (its first moment, UTC), or a
     /// time, `2027-01-31T18:00:00Z`.
     pub(crate) expires: Option<String>,
