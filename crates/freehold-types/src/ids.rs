@@ -125,7 +125,10 @@ impl RequestId {
 
     /// When it was made, Unix milliseconds.
     pub fn unix_ms(&self) -> u64 {
-        let stamp = self.0.get_timestamp().map_or((0, 0), |stamp| stamp.to_unix());
+        let stamp = self
+            .0
+            .get_timestamp()
+            .map_or((0, 0), |stamp| stamp.to_unix());
         stamp.0 * 1_000 + u64::from(stamp.1) / 1_000_000
     }
 
