@@ -5,13 +5,14 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use freehold_store::{Edges, Filters, Reader, RecentQuery, StoreSettings, UsageQuery};
 use freehold_testkit::FakeUpstream;
+use freehold_testkit::postgres::{Server, Settings};
 use freehold_types::{Outcome, OutcomeStatus, RequestId};
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -25,6 +26,41 @@ const REQUESTS_PER_CLIENT: usize = 200;
 const ANSWERS_BEFORE_DEATH: usize = 300;
 const TOKENS: u64 = 6;
 
+/// Where a ledger lives.
+enum Database {
+    File,
+    Server(Box<Server>, String),
+}
+
+impl Database {
+    fn url(&self) -> Option<String> {
+        match self {
+            Self::File => None,
+            Self::Server(server, name) => Some(server.url(name)),
+        }
+    }
+}
+
+/// The program, with its configuration in `home`.
+fn freehold(home: &Path, database: &Database) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
+    command
+        .arg("--config")
+        .arg(home.join("freehold.yaml"))
+        .env_clear()
+        .env("FREEHOLD_HOME", home)
+        .envs(database.url().map(|url| ("DATABASE_URL", url)));
+    command
+}
+
+/// What a command prints as JSON.
+fn told(home: &Path, database: &Database, arguments: &[&str]) -> serde_json::Value {
+    let output = freehold(home, database).args(arguments).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {error}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
 /// A running gateway. Killed when dropped.
 struct Gateway {
     process: Child,
@@ -34,13 +70,9 @@ struct Gateway {
 }
 
 impl Gateway {
-    fn start(home: &Path, config: &Path) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_freehold"))
+    fn start(home: &Path, database: &Database) -> Self {
+        let mut process = freehold(home, database)
             .arg("serve")
-            .arg("--config")
-            .arg(config)
-            .env_clear()
-            .env("FREEHOLD_HOME", home)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -81,7 +113,7 @@ impl Drop for Gateway {
     }
 }
 
-fn write_config(home: &Path, upstream: &str) -> PathBuf {
+fn write_config(home: &Path, upstream: &str) {
     let config = json!({
         "server": {"listen": "127.0.0.1:0", "admin": null},
         "discover": false,
@@ -97,9 +129,7 @@ fn write_config(home: &Path, upstream: &str) -> PathBuf {
             }],
         }},
     });
-    let path = home.join("freehold.yaml");
-    std::fs::write(&path, config.to_string()).unwrap();
-    path
+    std::fs::write(home.join("freehold.yaml"), config.to_string()).unwrap();
 }
 
 /// One request; its id when the answer was complete, as far as a client can tell.
@@ -140,8 +170,11 @@ async fn load(url: String, number: usize, answers: mpsc::UnboundedSender<Request
 }
 
 /// Everything in the ledger, by the two ways of reading it.
-async fn recorded(home: &Path) -> (Vec<Outcome>, freehold_store::Totals) {
-    let settings = StoreSettings::new(home.join("ledger"));
+async fn recorded(home: &Path, database: &Database) -> (Vec<Outcome>, freehold_store::Totals) {
+    let mut settings = StoreSettings::new(home.join("ledger"));
+    if let Some(url) = database.url() {
+        settings.database = url.parse().unwrap();
+    }
     let reader = Reader::open(&settings.database, &settings.spool.dir);
     let outcomes = reader.recent(&RecentQuery::newest(100_000)).await.unwrap();
     let query = UsageQuery {
@@ -162,13 +195,48 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_under_load_loses_no_complete_answer() {
+    kill_under_load(&Database::File).await;
+}
+
+/// The gateway starts, serves and dies while the database that it shares with others is away; the
+/// next one brings everything there, and every command finds it there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_serves_and_dies_before_its_shared_database_is_there() {
+    let server = Server::start(Settings::default()).unwrap();
+    let name = server.database().unwrap();
+    server.kill();
+    let database = Database::Server(Box::new(server), name);
+    let (home, last) = kill_under_load(&database).await;
+    let home = home.path();
+    let Database::Server(server, name) = &database else {
+        panic!("a server");
+    };
+    let rows = server.sql(name, "SELECT count(*) FROM outcomes").unwrap();
+    let rows: u64 = rows.parse().unwrap();
+    // Not even a part of it is in a file.
+    assert!(!home.join("ledger/ledger.db").exists());
+    let usage = told(home, &database, &["usage", "--json", "--by", "model,day"]);
+    assert_eq!(usage["totals"]["requests"], rows);
+    let flows = told(home, &database, &["flows", "--json"]);
+    assert!(flows.to_string().contains("\"requests\""), "{flows}");
+    let explained = told(home, &database, &["explain", &last.to_string(), "--json"]);
+    assert_eq!(explained["outcome"]["id"], last.to_string());
+    let doctor = freehold(home, &database)
+        .args(["doctor", "--offline"])
+        .output()
+        .unwrap();
+    let doctor = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(doctor.contains(&format!("{name} answers")), "{doctor}");
+}
+
+async fn kill_under_load(database: &Database) -> (tempfile::TempDir, RequestId) {
     // An error says that it is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let upstream = Arc::new(FakeUpstream::start().await.unwrap());
     let home = tempfile::tempdir().unwrap();
-    let config = write_config(home.path(), &upstream.url());
+    write_config(home.path(), &upstream.url());
 
-    let mut gateway = Gateway::start(home.path(), &config);
+    let mut gateway = Gateway::start(home.path(), database);
     let (answers, mut answered) = mpsc::unbounded_channel();
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
@@ -190,7 +258,10 @@ async fn a_kill_under_load_loses_no_complete_answer() {
     assert!(asked > complete.len(), "answers were under way: {asked}");
 
     // A new one takes over what the old one left, and serves.
-    let mut gateway = Gateway::start(home.path(), &config);
+    if let Database::Server(server, _) = database {
+        server.restart().unwrap();
+    }
+    let mut gateway = Gateway::start(home.path(), database);
     let client = reqwest::Client::new();
     for stream in [false, true] {
         let id = soon(ask(&client, &gateway.url, stream)).await;
@@ -198,7 +269,7 @@ async fn a_kill_under_load_loses_no_complete_answer() {
     }
     gateway.terminate();
 
-    let (outcomes, totals) = recorded(home.path()).await;
+    let (outcomes, totals) = recorded(home.path(), database).await;
     let ids: BTreeSet<_> = outcomes.iter().map(|outcome| outcome.id).collect();
     assert_eq!(ids.len(), outcomes.len(), "no outcome is there twice");
     assert_eq!(totals.requests, outcomes.len() as u64, "none counts twice");
@@ -208,5 +279,7 @@ async fn a_kill_under_load_loses_no_complete_answer() {
         assert_eq!(outcome.status, OutcomeStatus::Completed);
         assert_eq!(outcome.usage.output_tokens, TOKENS);
     }
-    assert!(outcomes.len() <= upstream.requests().len());
+    // Of what each client was at when the gateway died, the request may not have gone out.
+    assert!(outcomes.len() <= upstream.requests().len() + CLIENTS);
+    (home, complete[complete.len() - 1])
 }
