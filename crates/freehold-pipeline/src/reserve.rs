@@ -110,7 +110,8 @@ impl Pipeline {
                 standing: Some(Box::new(denial.standing)),
             }),
             Err(error @ ReserveError::Unreachable(_)) => {
-                tracing::error!(%error, id = %asked.id, "a request is refused: its limits cannot be checked");
+                // The accounts tell of their absence once; here it would be once a request.
+                tracing::debug!(%error, id = %asked.id, "refused: its limits cannot be checked");
                 let message = "the gateway cannot check this key's limits now; try again shortly";
                 Err(denied(
                     Error::new(ErrorKind::Unavailable, message)

@@ -74,9 +74,10 @@ impl Gateway {
             .env("FREEHOLD_HOME", home)
             .env("DATABASE_URL", database)
             .env("REDIS_URL", accounts)
-            .env("RUST_LOG", "off")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            // What it says of each death is much, and is tested elsewhere.
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
@@ -147,7 +148,9 @@ struct World {
     database: String,
     redis: redis::Server,
     upstream: FakeUpstream,
+    /// Requests that have reached a gateway.
     asked: AtomicUsize,
+    deaths: AtomicUsize,
     complete: Mutex<Vec<RequestId>>,
 }
 
@@ -174,6 +177,7 @@ impl World {
             redis,
             upstream,
             asked: AtomicUsize::new(0),
+            deaths: AtomicUsize::new(0),
             complete: Mutex::default(),
         }
     }
@@ -221,8 +225,11 @@ impl World {
         });
         let request = client.post(format!("{url}/v1/chat/completions"));
         let Ok(response) = request.bearer_auth(key).json(&body).send().await else {
+            // That one is dead: a client comes again after a while.
+            tokio::time::sleep(Duration::from_millis(20)).await;
             return;
         };
+        self.asked.fetch_add(1, Ordering::Relaxed);
         let status = response.status();
         let id: RequestId = response.headers()["x-request-id"]
             .to_str()
@@ -290,8 +297,17 @@ async fn whatever_dies_the_ledger_has_what_the_upstream_counted() {
         let mut dice = Dice(seed.wrapping_mul(1_000) + number as u64);
         clients.spawn(async move {
             let client = reqwest::Client::new();
-            while world.asked.fetch_add(1, Ordering::Relaxed) < requests {
-                world.ask(&client, &mut dice).await;
+            loop {
+                let asked = world.asked.load(Ordering::Relaxed);
+                if asked >= requests {
+                    return;
+                }
+                // Starting a gateway takes longer than many requests: deaths keep up.
+                if asked > (world.deaths.load(Ordering::Relaxed) + 2) * REQUESTS_PER_DEATH {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                } else {
+                    world.ask(&client, &mut dice).await;
+                }
             }
         });
     }
@@ -299,15 +315,15 @@ async fn whatever_dies_the_ledger_has_what_the_upstream_counted() {
         let world = Arc::clone(&world);
         tokio::task::spawn_blocking(move || {
             let mut dice = Dice(seed);
-            let mut deaths = 0;
             loop {
                 let asked = world.asked.load(Ordering::Relaxed);
+                let deaths = world.deaths.load(Ordering::Relaxed);
                 if asked >= requests {
                     return deaths;
                 }
                 if asked >= (deaths + 1) * REQUESTS_PER_DEATH {
                     world.death(&mut dice);
-                    deaths += 1;
+                    world.deaths.fetch_add(1, Ordering::Relaxed);
                 } else {
                     std::thread::sleep(Duration::from_millis(5));
                 }
@@ -318,7 +334,7 @@ async fn whatever_dies_the_ledger_has_what_the_upstream_counted() {
         client.unwrap();
     }
     let deaths = deaths.await.unwrap();
-    assert!(deaths * REQUESTS_PER_DEATH * 2 > requests);
+    assert!(deaths + 3 > requests / REQUESTS_PER_DEATH, "{deaths}");
 
     // Those that died without a successor's sweep are settled by the living.
     let settings = SharedSettings {
@@ -384,12 +400,13 @@ fn check(world: &World, outcomes: &[Outcome], standings: &[Standings], lapsed: u
         whole <= counted && counted <= all,
         "{whole} <= {counted} <= {all}"
     );
+    // A death cuts the last of a request's attempts only: those before it have failed and cost nothing.
     let attempts: usize = outcomes.iter().map(|outcome| outcome.attempts.len()).sum();
-    assert!(
-        records.len() <= attempts,
-        "{} requests, {attempts} attempts",
-        records.len()
-    );
+    let billed = records
+        .iter()
+        .filter(|record| record.usage.completion_tokens > 0);
+    let billed = billed.count();
+    assert!(billed <= attempts, "{billed} billed, {attempts} attempts");
     // No budget is exceeded, neither by the ledger nor by what the upstream bills.
     let billed = records.iter().filter(|record| {
         std::str::from_utf8(&record.body)

@@ -333,6 +333,7 @@ impl Inner {
 
     /// Tells the server what was used, until it has understood.
     async fn settle_pending(self: Arc<Self>) {
+        let mut failing = false;
         loop {
             let batch: Vec<_> = {
                 let pending = self.pending.lock();
@@ -353,11 +354,16 @@ impl Inner {
             self.pending
                 .lock()
                 .retain(|settlement| !told.contains(&settlement.id));
-            if let Some(Err(error)) = results.iter().find(|result| result.is_err()) {
-                let waiting = self.pending.lock().len();
-                tracing::warn!(%error, waiting, "usage waits to be settled");
+            let failed = results.iter().find_map(|result| result.as_ref().err());
+            if let Some(error) = failed {
+                if !failing {
+                    tracing::warn!(%error, "usage waits to be settled until the accounts answer");
+                }
                 tokio::time::sleep(RETRY).await;
+            } else if failing {
+                tracing::info!("the accounts answer again: usage that waited is settled");
             }
+            failing = failed.is_some();
         }
     }
 
