@@ -61,11 +61,21 @@ async fn run(cli: Cli) -> miette::Result<bool> {
             .ledger)
     };
     // Only a closed pipe is told apart later; everything else keeps what it was about.
-    let told = |error: anyhow::Error| match error.downcast_ref::<std::io::Error>() {
-        Some(cause) if cause.kind() == std::io::ErrorKind::BrokenPipe => {
-            miette::Report::from_err(std::io::Error::from(cause.kind()))
+    let told = |error: anyhow::Error| {
+        let broken = std::io::ErrorKind::BrokenPipe;
+        let kinds = error.chain().filter_map(|cause| {
+            let io = cause
+                .downcast_ref::<std::io::Error>()
+                .map(std::io::Error::kind);
+            // What writes JSON wraps the error of what it writes to.
+            let json = cause.downcast_ref::<serde_json::Error>();
+            io.or_else(|| json?.io_error_kind())
+        });
+        if kinds.into_iter().any(|kind| kind == broken) {
+            miette::Report::from_err(std::io::Error::from(broken))
+        } else {
+            miette::miette!("{error:#}")
         }
-        _ => miette::miette!("{error:#}"),
     };
     let done = match cli.command {
         Command::Serve(args) => commands::serve::run(args, config).await,
