@@ -60,23 +60,6 @@ async fn run(cli: Cli) -> miette::Result<bool> {
             .settings(&Overrides::default())?
             .ledger)
     };
-    // Only a closed pipe is told apart later; everything else keeps what it was about.
-    let told = |error: anyhow::Error| {
-        let broken = std::io::ErrorKind::BrokenPipe;
-        let kinds = error.chain().filter_map(|cause| {
-            let io = cause
-                .downcast_ref::<std::io::Error>()
-                .map(std::io::Error::kind);
-            // What writes JSON wraps the error of what it writes to.
-            let json = cause.downcast_ref::<serde_json::Error>();
-            io.or_else(|| json?.io_error_kind())
-        });
-        if kinds.into_iter().any(|kind| kind == broken) {
-            miette::Report::from_err(std::io::Error::from(broken))
-        } else {
-            miette::miette!("{error:#}")
-        }
-    };
     let done = match cli.command {
         Command::Serve(args) => commands::serve::run(args, config).await,
         Command::Chat(args) => commands::chat::run(args).await.map_err(told),
@@ -134,10 +117,30 @@ fn tell_panic(panic: &std::panic::PanicHookInfo<'_>) {
     tracing::error!(place, "a defect in the gateway: please report it");
 }
 
+/// An error as people see it. Only a closed pipe is told apart later.
+fn told(error: anyhow::Error) -> miette::Report {
+    let kinds = error.chain().filter_map(|cause| {
+        let io = cause
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::kind);
+        // What writes JSON wraps the error of what it writes to.
+        let json = cause.downcast_ref::<serde_json::Error>();
+        io.or_else(|| json?.io_error_kind())
+    });
+    let broken = std::io::ErrorKind::BrokenPipe;
+    if kinds.into_iter().any(|kind| kind == broken) {
+        return miette::Report::new(Unread);
+    }
+    miette::miette!("{error:#}")
+}
+
 /// Whoever read our output has seen enough: `freehold usage | head`.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[error("nobody reads the output any more")]
+struct Unread;
+
 fn is_broken_pipe(report: &miette::Report) -> bool {
-    let error = report.downcast_ref::<std::io::Error>();
-    error.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    report.downcast_ref::<Unread>().is_some()
 }
 
 /// Logs go to standard error; only `serve` has something to tell by itself.

@@ -30,7 +30,7 @@ pub(crate) fn run(args: ConfigArgs, path: Option<&Path>) -> miette::Result<()> {
             }
         }
     };
-    writeln!(std::io::stdout().lock(), "{text}").into_diagnostic()
+    writeln!(std::io::stdout().lock(), "{text}").map_err(|error| crate::told(error.into()))
 }
 
 fn pretty(value: &Value) -> miette::Result<String> {

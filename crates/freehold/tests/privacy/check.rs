@@ -76,3 +76,20 @@ fn a_key_tells_where_its_requests_come_from() {
     let told = explain("web-app");
     assert!(matched(&told), "{told}");
 }
+
+/// `freehold config schema | head`: whoever reads no further is no error.
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    use std::process::{Command, Stdio};
+    let mut schema = Command::new(env!("CARGO_BIN_EXE_freehold"))
+        .args(["config", "schema"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It is more than a pipe holds, so that it cannot be written before this.
+    drop(schema.stdout.take());
+    let ended = schema.wait_with_output().unwrap();
+    assert!(ended.status.success());
+    assert_eq!(String::from_utf8_lossy(&ended.stderr), "");
+}
