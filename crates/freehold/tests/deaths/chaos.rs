@@ -4,12 +4,10 @@
 //!
 //! `FREEHOLD_CHAOS_REQUESTS` and `FREEHOLD_CHAOS_SEED` make it longer and other.
 
-#![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
-
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -18,11 +16,12 @@ use freehold_ports::{Period, Scope, SystemClock};
 use freehold_store::meter::{PeriodStart, SharedMeter, SharedSettings, Standings};
 use freehold_store::{Database, Reader, RecentQuery};
 use freehold_testkit::{FakeUpstream, postgres, redis};
-use freehold_types::outcome::CostGap;
 use freehold_types::{NanoUsd, Outcome, OutcomeStatus, RequestId};
 use parking_lot::{Mutex, RwLock};
 use serde_json::json;
 use tokio::task::JoinSet;
+
+use crate::gateway::{Gateway, is_interrupted};
 
 /// Requests of a usual run.
 const REQUESTS: usize = 1_200;
@@ -58,60 +57,19 @@ impl Dice {
     }
 }
 
-/// A running gateway. Killed when dropped.
-struct Gateway {
-    process: Child,
-    url: String,
-    _stdout: BufReader<ChildStdout>,
-}
-
-impl Gateway {
-    fn start(home: &Path, database: &str, accounts: &str) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_freehold"))
-            .args(["serve", "--config"])
-            .arg(home.join("freehold.yaml"))
-            .env_clear()
-            .env("FREEHOLD_HOME", home)
-            .env("DATABASE_URL", database)
-            .env("REDIS_URL", accounts)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            // What it says of each death is much, and is tested elsewhere.
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(process.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let url = line
-            .split(" on ")
-            .nth(1)
-            .unwrap_or_else(|| panic!("{line}"));
-        Self {
-            process,
-            url: url.trim().to_owned(),
-            _stdout: stdout,
-        }
-    }
-
-    fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-
-    fn terminate(&mut self) {
-        let script = format!("kill -TERM {}", self.process.id());
-        let sent = Command::new("sh").arg("-c").arg(script).status().unwrap();
-        assert!(sent.success());
-        assert!(self.process.wait().unwrap().success());
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// The program, with its configuration in `home`.
+fn freehold(home: &Path, database: &str, accounts: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_freehold"));
+    command
+        .arg("--config")
+        .arg(home.join("freehold.yaml"))
+        .env_clear()
+        .env("FREEHOLD_HOME", home)
+        .env("DATABASE_URL", database)
+        .env("REDIS_URL", accounts)
+        // What it says of each death is much, and is tested elsewhere.
+        .stderr(Stdio::null());
+    command
 }
 
 fn write_config(home: &Path, upstream: &str) {
@@ -165,8 +123,13 @@ impl World {
         for home in &homes {
             write_config(home.path(), &upstream.url());
         }
-        let gateways = [0, 1]
-            .map(|i: usize| Mutex::new(Gateway::start(homes[i].path(), &database, &redis.url())));
+        let gateways = [0, 1].map(|i: usize| {
+            Mutex::new(Gateway::start(freehold(
+                homes[i].path(),
+                &database,
+                &redis.url(),
+            )))
+        });
         let urls = RwLock::new([0, 1].map(|i: usize| gateways[i].lock().url.clone()));
         Self {
             homes,
@@ -191,7 +154,7 @@ impl World {
                 gateway.kill();
                 std::thread::sleep(pause);
                 let home = self.homes[victim].path();
-                *gateway = Gateway::start(home, &self.database, &self.redis.url());
+                *gateway = Gateway::start(freehold(home, &self.database, &self.redis.url()));
                 self.urls.write()[victim] = gateway.url.clone();
             }
             2 => {
@@ -352,7 +315,7 @@ async fn whatever_dies_the_ledger_has_what_the_upstream_counted() {
     let refused = outcomes
         .iter()
         .filter(|outcome| outcome.status == OutcomeStatus::Refused);
-    let cut = outcomes.iter().filter(is_cut).count();
+    let cut = outcomes.iter().filter(is_interrupted).count();
     // For whoever runs it by hand.
     let _ = writeln!(
         std::io::stderr(),
@@ -362,12 +325,6 @@ async fn whatever_dies_the_ledger_has_what_the_upstream_counted() {
         refused.count(),
         standings[1].spent.nanos(),
     );
-}
-
-/// Whether a death cut it short.
-fn is_cut(outcome: &&Outcome) -> bool {
-    let mut costs = outcome.attempts.iter().filter_map(|attempt| attempt.cost);
-    costs.any(|cost| cost.gap == Some(CostGap::Interrupted))
 }
 
 fn check(world: &World, outcomes: &[Outcome], standings: &[Standings], lapsed: usize) {
@@ -394,7 +351,7 @@ fn check(world: &World, outcomes: &[Outcome], standings: &[Standings], lapsed: u
     let told = |outcomes: &mut dyn Iterator<Item = &Outcome>| -> u64 {
         outcomes.map(|outcome| outcome.usage.output_tokens).sum()
     };
-    let whole = told(&mut outcomes.iter().filter(|outcome| !is_cut(outcome)));
+    let whole = told(&mut outcomes.iter().filter(|outcome| !is_interrupted(outcome)));
     let all = told(&mut outcomes.iter());
     assert!(
         whole <= counted && counted <= all,
