@@ -5,4 +5,6 @@
 
 mod workload;
 
-pub use workload::{Arrival, BadWorkload, FlowIndex, NO_SESSION, PrefixRange, Workload};
+pub use workload::{
+    Arrival, BadWorkload, FlowIndex, ModelIndex, NO_SESSION, PrefixRange, UNKNOWN_COST, Workload,
+};
