@@ -46,11 +46,27 @@ impl Arrival {
 }
 
 /// Who asks: `Authorization: Bearer` or `x-api-key`.
-pub(crate) fn authenticate(gateway: &Gateway, headers: &HeaderMap) -> Result<Arc<Account>, Error> {
+pub(crate) fn identify(gateway: &Gateway, headers: &HeaderMap) -> Result<Arc<Account>, Error> {
     gateway
         .accounts
         .load()
         .authenticate(presented_key(headers)?)
+}
+
+/// Who asks a model.
+pub(crate) fn authenticate(gateway: &Gateway, headers: &HeaderMap) -> Result<Arc<Account>, Error> {
+    let account = identify(gateway, headers)?;
+    match &account.grant {
+        Some(grant) if !grant.role.may_ask() => Err(Error::new(
+            ErrorKind::PermissionDenied,
+            format!(
+                "key `{}` is for the operator's surface (role {}) and asks no models: use another",
+                account.key, grant.role
+            ),
+        )
+        .with_code("operator_key")),
+        _ => Ok(account),
+    }
 }
 
 fn presented_key(headers: &HeaderMap) -> Result<Option<&str>, Error> {

@@ -56,15 +56,6 @@ async fn unambiguous(
     response
 }
 
-/// The operator's surfaces, on a listener of their own.
-pub fn admin_router(gateway: Arc<Gateway>) -> Router {
-    Router::new()
-        .route("/health/liveliness", get(health::liveliness))
-        .route("/health/readiness", get(health::readiness))
-        .route("/metrics", get(health::metrics))
-        .with_state(gateway)
-}
-
 async fn chat(State(gateway): State<Arc<Gateway>>, request: HttpRequest) -> Response {
     ask(&gateway, Dialect::OpenaiChat, request).await
 }

@@ -1,7 +1,7 @@
 //! Who asks, and what they may.
 
 use freehold_policy::Constraint;
-use freehold_types::{Error, FlowName, KeyName, Sensitivity, TeamName};
+use freehold_types::{Error, FlowName, Grant, KeyName, Sensitivity, TeamName};
 
 use crate::meter::Bound;
 
@@ -26,6 +26,8 @@ pub struct Account {
     pub routes: Vec<String>,
     /// The flow of its requests, unless the request names one.
     pub flow: Option<FlowName>,
+    /// What it may do at the operator's surface; most keys may do nothing there.
+    pub grant: Option<Grant>,
 }
 
 impl Account {
@@ -41,6 +43,7 @@ impl Account {
             constraint: Constraint::default(),
             routes: Vec::new(),
             flow: None,
+            grant: None,
         }
     }
 }

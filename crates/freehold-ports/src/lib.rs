@@ -1,11 +1,13 @@
-//! The traits between the request path and the outside world: [`Backend`], [`Ledger`],
-//! [`Accounts`], [`Meter`], [`Audit`], [`Prompts`], [`Clock`].
+//! The traits between the gateway's logic and the outside world: [`Backend`], [`Ledger`], [`Accounts`],
+//! [`Meter`], [`UnderWay`], [`Audit`], [`Prompts`], [`Clock`] on a request's way; [`Administration`]
+//! and [`Login`] at the operator's surface.
 //!
 //! Traits and the values they exchange only: no implementation, no I/O. A backend takes a [`Call`],
 //! and a call cannot be made without a [`freehold_policy::Passage`], so nothing reaches a backend
 //! that policy has not let through.
 
 mod accounts;
+mod administration;
 mod audit;
 mod backend;
 mod clock;
@@ -15,6 +17,10 @@ mod prompts;
 mod under_way;
 
 pub use accounts::{Account, Accounts};
+pub use administration::{
+    Administration, AdministrationError, Invitation, Login, LoginError, Parameters, Person,
+    Question,
+};
 pub use audit::{Audit, AuditError};
 pub use backend::{Backend, BoxFuture, Call, Chunk, ChunkStream, LeftOut, Probe, Timeouts};
 pub use clock::{Clock, SystemClock};

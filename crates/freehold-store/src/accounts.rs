@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use freehold_policy::Constraint;
 use freehold_ports::{Account, Accounts, Bound, Clock, SystemClock};
-use freehold_types::{Error, ErrorKind, FlowName, KeyName, Sensitivity, TeamName};
+use freehold_types::{Error, ErrorKind, FlowName, Grant, KeyName, Sensitivity, TeamName};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 
@@ -44,6 +44,8 @@ pub struct KeySettings {
     pub constraint: Constraint,
     /// The flow of its requests, unless the request names one.
     pub flow: Option<FlowName>,
+    /// What it may do at the operator's surface.
+    pub grant: Option<Grant>,
 }
 
 impl KeySettings {
@@ -63,6 +65,7 @@ impl KeySettings {
             routes: Vec::new(),
             constraint: Constraint::default(),
             flow: None,
+            grant: None,
         }
     }
 }
@@ -142,6 +145,7 @@ impl StaticAccounts {
                 constraint: key.constraint,
                 routes: key.routes,
                 flow: key.flow,
+                grant: key.grant,
             });
             for (hash, until_unix_ms) in hashes {
                 let entry = Entry {

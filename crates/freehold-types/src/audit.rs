@@ -296,6 +296,10 @@ pub enum AdministrativeAct {
     ReviewApproved,
     /// A request held for review was refused.
     ReviewDenied,
+    /// Somebody signed in at the operator's surface.
+    SignedIn,
+    /// Somebody whom the login service knows has no role, and was turned away.
+    SignInRefused,
     /// The perimeter was sealed.
     Sealed,
     /// The gateway began to serve.

@@ -5,6 +5,7 @@
 //!
 //! This crate never does I/O, never knows a vendor's wire format and never decides anything.
 
+pub mod access;
 pub mod answer;
 pub mod audit;
 pub mod decision;
@@ -19,6 +20,7 @@ pub mod request;
 pub mod sensitivity;
 pub mod usage;
 
+pub use access::{Actor, Grant, Reach, Right};
 pub use answer::{Delta, Event, FinishReason, PartKind, Response, TokenLogprob};
 pub use decision::{
     Availability, CandidateInput, CandidateRecord, Decision, Features, Objective, RouterInputs,

@@ -336,6 +336,9 @@ pub(crate) struct FlowsArgs {
     /// Until when (exclusive)
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
+    /// Only requests of this team and its parts
+    #[arg(long, value_name = "NAME")]
+    pub(crate) team: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

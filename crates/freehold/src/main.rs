@@ -1,5 +1,6 @@
 //! The `freehold` binary: command line, configuration, wiring. Everything else is in the rooms.
 
+mod administration;
 mod audit_door;
 mod banner;
 mod budgets;
@@ -7,6 +8,7 @@ mod cli;
 mod commands;
 mod config;
 mod home;
+mod login;
 mod money;
 mod wiring;
 

@@ -136,11 +136,11 @@ fn moment(text: Option<&str>, flag: &'static str) -> anyhow::Result<Option<u64>>
         .transpose()
 }
 
-fn print(
+/// The records that are asked for, the oldest first.
+pub(crate) fn records(
     args: &AuditShowArgs,
     settings: &AuditSettings,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Vec<AuditRecord>> {
     let request = args.request.as_deref().map(str::parse).transpose();
     let Ok(request) = request else {
         bail!("--request wants a request's id, as in the x-request-id header");
@@ -155,6 +155,15 @@ fn print(
         limit: None,
         last: Some(args.last),
     };
+    let records: Result<_, _> = show(&settings.dir, filter)?.collect();
+    Ok(records?)
+}
+
+fn print(
+    args: &AuditShowArgs,
+    settings: &AuditSettings,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let mut rows = table([
         "sequence",
         "time",
@@ -164,8 +173,7 @@ fn print(
         "where",
         "how",
     ]);
-    for record in show(&settings.dir, filter)? {
-        let record = record?;
+    for record in records(args, settings)? {
         if args.json {
             writeln!(out, "{}", serde_json::to_string(&record)?)?;
         } else {

@@ -24,8 +24,7 @@ pub(crate) async fn run(args: ExplainArgs, settings: &StoreSettings) -> anyhow::
     {
         let mut out = std::io::stdout().lock();
         if args.json {
-            let answer = json!({"outcome": outcome, "replay": replayed.word()});
-            writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?;
+            writeln!(out, "{}", serde_json::to_string_pretty(&told(&outcome))?)?;
         } else {
             writeln!(out, "{}\n\n{}", text(&outcome), replayed.text())?;
         }
@@ -34,6 +33,12 @@ pub(crate) async fn run(args: ExplainArgs, settings: &StoreSettings) -> anyhow::
         bail!("what was recorded is not what its inputs lead to: the record was changed");
     }
     Ok(())
+}
+
+/// The record, and whether it can be decided again.
+pub(crate) fn told(outcome: &Outcome) -> Value {
+    let replayed = Replayed::of(outcome.decision.as_ref());
+    json!({"outcome": outcome, "replay": replayed.word()})
 }
 
 async fn find(

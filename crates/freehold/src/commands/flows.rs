@@ -9,6 +9,7 @@ use freehold_route::DISCOVERED;
 use freehold_store::{
     Edges, Filters, GroupBy, Reader, StoreSettings, Totals, UsageQuery, UsageRow,
 };
+use freehold_types::TeamName;
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -18,7 +19,7 @@ use crate::cli::FlowsArgs;
 
 /// One flow.
 #[derive(Debug, PartialEq, Serialize)]
-struct Flow {
+pub(crate) struct Flow {
     /// Its name; `None` for requests of no flow.
     flow: Option<String>,
     /// Who named it.
@@ -64,24 +65,9 @@ impl Origin {
 }
 
 pub(crate) async fn run(args: FlowsArgs, settings: &StoreSettings) -> anyhow::Result<()> {
-    let now = OffsetDateTime::now_utc();
-    let (since_unix_ms, until_unix_ms) =
-        time_range::between(args.since.as_deref(), args.until.as_deref(), now)?;
     let reader = Reader::open(&settings.database, &settings.spool.dir);
-    let by = async |group_by: Vec<GroupBy>| {
-        let query = UsageQuery {
-            since_unix_ms,
-            until_unix_ms,
-            group_by,
-            filters: Filters::default(),
-            edges: Edges::Exact,
-        };
-        let report = reader.usage(&query).await;
-        report.with_context(|| format!("cannot read the ledger {}", settings.database))
-    };
-    let whole = by(vec![GroupBy::Flow]).await?;
-    let parts = by(vec![GroupBy::Flow, GroupBy::Perimeter]).await?;
-    let flows = flows(whole.rows, &whole.totals, &parts.rows);
+    let found = found(&args, args.team.as_deref(), &reader).await;
+    let flows = found.with_context(|| format!("cannot read the ledger {}", settings.database))?;
     let mut out = std::io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&flows)?)?;
@@ -95,6 +81,32 @@ pub(crate) async fn run(args: FlowsArgs, settings: &StoreSettings) -> anyhow::Re
         writeln!(out, "{}", table_of(&flows).trim_fmt())?;
     }
     Ok(())
+}
+
+/// The flows of a time, the most expensive first: those of a team and its parts, or all.
+pub(crate) async fn found(
+    args: &FlowsArgs,
+    team: Option<&str>,
+    reader: &Reader,
+) -> anyhow::Result<Vec<Flow>> {
+    let now = OffsetDateTime::now_utc();
+    let (since_unix_ms, until_unix_ms) =
+        time_range::between(args.since.as_deref(), args.until.as_deref(), now)?;
+    let by = |group_by: Vec<GroupBy>| UsageQuery {
+        since_unix_ms,
+        until_unix_ms,
+        group_by,
+        filters: Filters {
+            team: team.map(TeamName::from),
+            ..Filters::default()
+        },
+        edges: Edges::Exact,
+    };
+    let whole = reader.usage(&by(vec![GroupBy::Flow])).await?;
+    let parts = reader
+        .usage(&by(vec![GroupBy::Flow, GroupBy::Perimeter]))
+        .await?;
+    Ok(flows(whole.rows, &whole.totals, &parts.rows))
 }
 
 fn name(row: &UsageRow) -> Option<String> {

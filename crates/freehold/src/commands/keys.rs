@@ -89,7 +89,8 @@ fn create(args: &KeysCreateArgs, out: &mut impl Write) -> Result<()> {
     Ok(())
 }
 
-fn described(key: &KeySettings) -> Value {
+/// A key without what opens anything.
+pub(crate) fn described(key: &KeySettings) -> Value {
     let at = |unix_ms: u64| {
         let seconds = i64::try_from(unix_ms / 1_000).unwrap_or(i64::MAX);
         let at = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
@@ -116,6 +117,7 @@ fn described(key: &KeySettings) -> Value {
         "flow": key.flow.as_ref().map(|flow| flow.as_str()),
         "routes": key.routes,
         "sensitivity": key.sensitivity.map(|label| label.as_str()),
+        "role": key.grant.as_ref().map(|grant| grant.role.as_str()),
         "expires": key.expires_unix_ms.and_then(at),
         "previous_until": previous.and_then(at),
         "bounds": bounds.collect::<Vec<_>>(),

@@ -8,28 +8,33 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
-use freehold_http::{Gateway, Server, ServerSettings, Tls};
+use arc_swap::ArcSwap;
+use freehold_http::{Desk, Door, Gateway, Server, ServerSettings, SessionKey, Tls};
 use freehold_pipeline::{AuditTrail, Pipeline};
 use freehold_ports::{Audit as _, Clock, Ledger as _, SystemClock};
 use freehold_store::audit::AuditLog;
 use freehold_store::prompts::PromptStore;
-use freehold_store::{DurableLedger, Journal};
+use freehold_store::{DurableLedger, Journal, KeySettings, Reader};
 use freehold_types::Deployment;
 use freehold_types::audit::{Administration, AdministrativeAct, AuditEvent, AuditName};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::administration::{Office, ReloadWish};
 use crate::audit_door::AuditDoor;
 use crate::banner::Notice;
 use crate::budgets::{Accounts, Past};
 use crate::cli::ServeArgs;
 use crate::config::settings::Settings;
 use crate::config::{ConfigError, Overrides, Source};
+use crate::login::OidcLogin;
 use crate::money::Money;
 use crate::wiring::{Engines, wire};
 
+/// Who did what nobody wished.
+const GATEWAY: &str = "gateway";
 /// How often the configuration file is looked at.
 const FILE_LOOK: Duration = Duration::from_secs(2);
 /// How long outcomes may take to reach the database at the end; the rest waits for the next start.
@@ -74,10 +79,11 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     };
     let (pipeline, door) = with_trail(pipeline, audit.as_ref(), &settings);
     let money = Money::start(&pipeline, &clock).await;
-    note(audit.as_ref(), AdministrativeAct::Served, &source);
+    let own = AuditName::new(GATEWAY);
+    note(audit.as_ref(), AdministrativeAct::Served, own, &source);
     let gateway = Arc::new(Gateway {
         pipeline: Arc::clone(&pipeline),
-        accounts: arc_swap::ArcSwap::from_pointee(wired.accounts),
+        accounts: ArcSwap::from_pointee(wired.accounts),
         settings: surfaces(&settings, &*clock),
         clock,
         metrics: Some(metrics.clone()),
@@ -85,6 +91,9 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
 
     let tls = settings.tls.as_ref().map(|listener| listener.tls.clone());
     let (clients, admin) = listeners(&settings, tls.as_ref()).await?;
+    let (desk, wishes) = desk(&settings, &gateway, ledger.reader(), audit.as_ref())?;
+    let keys = Arc::clone(&desk.keys);
+    let desk = desk.desk;
     let admin_address = admin.as_ref().map(Server::address);
     let addresses = (clients.address(), admin_address);
     announce(&settings, &source, addresses, &deployments, wired.warnings)?;
@@ -97,7 +106,7 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
         until(stopped.clone()),
     ));
     let admin = admin.map(|server| {
-        tokio::spawn(server.run(freehold_http::admin_router(gateway.clone()), until(stopped)))
+        tokio::spawn(server.run(freehold_http::admin_router(desk.clone()), until(stopped)))
     });
     let mut reloader = Reloader {
         source,
@@ -108,6 +117,9 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
         tls,
         files: settings.files,
         past,
+        desk,
+        keys,
+        wishes,
     };
     reloader.until_stopped(&metrics).await?;
 
@@ -189,6 +201,54 @@ fn announce(
     Ok(())
 }
 
+/// The operator's surface, and what it shares with whoever reloads the configuration.
+struct Operators {
+    desk: Arc<Desk>,
+    keys: Arc<ArcSwap<Vec<KeySettings>>>,
+}
+
+fn desk(
+    settings: &Settings,
+    gateway: &Arc<Gateway>,
+    reader: Reader,
+    trail: Option<&Arc<AuditLog>>,
+) -> Result<(Operators, mpsc::Receiver<ReloadWish>)> {
+    let keys = Arc::new(ArcSwap::from_pointee(settings.keys.clone()));
+    let (reload, wishes) = mpsc::channel(1);
+    let office = Office {
+        reader,
+        keys: Arc::clone(&keys),
+        audit: settings.audit.clone(),
+        trail: trail.cloned(),
+        prompts: settings.prompts.clone(),
+        reload,
+    };
+    let desk = Desk {
+        gateway: Arc::clone(gateway),
+        administration: Arc::new(office),
+        door: ArcSwap::from_pointee(door(settings, None)?),
+        open_metrics: settings.admin.is_some_and(|admin| admin.ip().is_loopback()),
+    };
+    let desk = Arc::new(desk);
+    Ok((Operators { desk, keys }, wishes))
+}
+
+/// How people sign in. Sessions outlive a reload of the configuration.
+fn door(settings: &Settings, before: Option<&Door>) -> Result<Option<Door>> {
+    let Some(login) = &settings.login else {
+        return Ok(None);
+    };
+    let key = login.session_key.clone();
+    let key = key.or_else(|| before.map(|door| door.key.clone()));
+    let key = key.or_else(SessionKey::random);
+    Ok(Some(Door {
+        login: Arc::new(OidcLogin::new(login.clone())?),
+        origin: login.origin.clone(),
+        session: login.session,
+        key: key.context("the operating system gives no random bytes")?,
+    }))
+}
+
 fn surfaces(settings: &Settings, clock: &dyn Clock) -> freehold_http::Settings {
     freehold_http::Settings {
         decode: settings.decode,
@@ -256,20 +316,26 @@ fn close_audit(reloader: &Reloader) {
     let Some(audit) = &reloader.audit else {
         return;
     };
-    note(Some(audit), AdministrativeAct::Stopped, &reloader.source);
+    let own = AuditName::new(GATEWAY);
+    note(
+        Some(audit),
+        AdministrativeAct::Stopped,
+        own,
+        &reloader.source,
+    );
     if let Err(error) = audit.shutdown() {
         tracing::error!(%error, "the audit trail was not closed as it should be");
     }
 }
 
-/// Keeps an act of the gateway's own in the audit trail.
-fn note(audit: Option<&Arc<AuditLog>>, act: AdministrativeAct, source: &Source) {
+/// Keeps an act in the audit trail.
+fn note(audit: Option<&Arc<AuditLog>>, act: AdministrativeAct, actor: AuditName, source: &Source) {
     let Some(audit) = audit else {
         return;
     };
     let event = AuditEvent::Administration(Administration {
         act,
-        actor: AuditName::new("gateway"),
+        actor,
         after: Some(source.digest()),
         before: None,
         object: AuditName::new(source.name()),
@@ -287,7 +353,14 @@ async fn listeners(settings: &Settings, tls: Option<&Tls>) -> Result<(Server, Op
         None => clients,
     };
     let admin = match settings.admin {
-        Some(address) => Some(Server::bind(listener(settings, address)).await?),
+        Some(address) => {
+            let admin = Server::bind(listener(settings, address)).await?;
+            Some(match tls {
+                // What stays on this machine needs none, and probes and scrapers have none.
+                Some(tls) if !address.ip().is_loopback() => admin.with_tls(tls.clone()),
+                _ => admin,
+            })
+        }
         None => None,
     };
     Ok((clients, admin))
@@ -345,6 +418,9 @@ struct Reloader {
     /// Files of certificates.
     files: Vec<PathBuf>,
     past: Arc<Past>,
+    desk: Arc<Desk>,
+    keys: Arc<ArcSwap<Vec<KeySettings>>>,
+    wishes: mpsc::Receiver<ReloadWish>,
 }
 
 impl Reloader {
@@ -360,13 +436,20 @@ impl Reloader {
                 _ = interrupt.recv() => return Ok(()),
                 _ = hang_up.recv() => {
                     seen = self.modified();
-                    self.reload().await;
+                    // The log says what came of it.
+                    let _ = self.reload(AuditName::new(GATEWAY)).await;
+                }
+                Some(wish) = self.wishes.recv() => {
+                    seen = self.modified();
+                    let reloaded = self.reload(wish.actor).await;
+                    // Whoever wished it may have gone.
+                    let _ = wish.answer.send(reloaded);
                 }
                 _ = look.tick() => {
                     metrics.run_upkeep();
                     let now = self.modified();
                     if changed(&seen, &now) {
-                        self.reload().await;
+                        let _ = self.reload(AuditName::new(GATEWAY)).await;
                         // Files that the reload named are new; the others may change meanwhile.
                         seen = self.modified();
                         seen.extend(now);
@@ -383,21 +466,23 @@ impl Reloader {
         path.chain(&self.files).filter_map(time).collect()
     }
 
-    /// Replaces the configuration, or says why not and keeps the old one.
-    async fn reload(&mut self) {
-        match self.try_reload().await {
+    /// Replaces the configuration, or says why not and keeps the old one. Returns the number of
+    /// deployments.
+    async fn reload(&mut self, actor: AuditName) -> std::result::Result<usize, String> {
+        let reloaded = self.try_reload().await;
+        let act = match &reloaded {
             Ok(deployments) => {
                 tracing::info!(deployments, "configuration reloaded");
-                let act = AdministrativeAct::ConfigReloaded;
-                note(self.audit.as_ref(), act, &self.source);
+                AdministrativeAct::ConfigReloaded
             }
             Err(error) => {
-                let act = AdministrativeAct::ConfigRejected;
-                note(self.audit.as_ref(), act, &self.source);
                 metrics::counter!("freehold_failed_reloads_total").increment(1);
                 tracing::error!("the configuration was NOT reloaded, the old one stays: {error}");
+                AdministrativeAct::ConfigRejected
             }
-        }
+        };
+        note(self.audit.as_ref(), act, actor, &self.source);
+        reloaded
     }
 
     async fn try_reload(&mut self) -> std::result::Result<usize, String> {
@@ -417,9 +502,13 @@ impl Reloader {
         for warning in &wired.warnings {
             tracing::warn!("{warning}");
         }
+        let door = door(&settings, self.desk.door.load().as_ref().as_ref())
+            .map_err(|error| format!("{error:#}"))?;
         let deployments = wired.snapshot.deployments().len();
         self.past.restore(&settings).await;
         self.files = settings.files;
+        self.desk.door.store(Arc::new(door));
+        self.keys.store(Arc::new(settings.keys));
         self.gateway.accounts.store(Arc::new(wired.accounts));
         self.gateway.pipeline.reload(wired.snapshot);
         self.source = source;

@@ -42,7 +42,8 @@ pub(crate) async fn run(args: UsageArgs, settings: &StoreSettings) -> anyhow::Re
     Ok(())
 }
 
-fn query(args: &UsageArgs, now: OffsetDateTime) -> anyhow::Result<UsageQuery> {
+/// What a report is of.
+pub(crate) fn query(args: &UsageArgs, now: OffsetDateTime) -> anyhow::Result<UsageQuery> {
     let (since_unix_ms, until_unix_ms) =
         time_range::between(args.since.as_deref(), args.until.as_deref(), now)?;
     let mut group_by = Vec::new();
@@ -258,7 +259,7 @@ pub(super) fn align_right(table: &mut Table, columns: impl IntoIterator<Item = u
 }
 
 /// Names that clients and upstreams chose must not steer the terminal.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() {

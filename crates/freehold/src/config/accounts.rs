@@ -17,7 +17,7 @@ use time::macros::format_description;
 
 use super::settings::{Environment, constraint, sensitivity};
 use super::text::Text;
-use super::{Complaint, raw};
+use super::{Complaint, access, raw};
 
 /// Shorter keys can be guessed.
 const KEY_CHARS_MIN: usize = 16;
@@ -268,6 +268,7 @@ fn read(key: &raw::Key, index: &str, teams: &Teams) -> Result<KeySettings, Compl
             .clone()
             .or_else(|| team.as_ref().map(|team| team.root().to_owned())),
         region: key.region.clone(),
+        grant: access::grant_of(key.role, team.as_ref()),
         team,
         bounds,
         ..KeySettings::new(

@@ -1,6 +1,7 @@
 //! The configuration: a file as written ([`raw`]), what it means ([`settings`]), and errors that
 //! point at the line.
 
+pub(crate) mod access;
 pub(crate) mod accounts;
 mod certificates;
 mod ledger;

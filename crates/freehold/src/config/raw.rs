@@ -9,6 +9,7 @@ use freehold_policy::PolicySettings;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::access::{RawLogin, RawRole};
 use super::accounts::{Limited, Previous, RawAccounts, RawBudget, RawLimits};
 use super::prices::{Owned, Price};
 use super::storage::RawPrompts;
@@ -31,6 +32,8 @@ pub(crate) struct Config {
     pub(crate) policy: PolicySettings,
     /// Who may ask. Without any, the gateway serves everybody who reaches it, on loopback only.
     pub(crate) keys: Vec<Key>,
+    /// How people sign in at the operator's surface.
+    pub(crate) login: Option<RawLogin>,
     /// Teams, `acme`, and parts of them, `acme/search`: what the keys of a team may use together.
     pub(crate) teams: BTreeMap<String, Limited>,
     /// Where limits and budgets are counted.
@@ -60,8 +63,8 @@ pub(crate) struct Config {
 pub(crate) struct Server {
     /// Clients' address. Beyond loopback, keys are required.
     pub(crate) listen: SocketAddr,
-    /// The operator's address (metrics, health); loopback unless you know better. `null` turns it
-    /// off.
+    /// The operator's address (metrics, health, questions). Beyond loopback, a key with a role or
+    /// `login` is required, and TLS is as for clients. `null` turns it off.
     pub(crate) admin: Option<SocketAddr>,
     /// TLS for clients. Without it, prompts and keys cross the network readable by all on it.
     pub(crate) tls: Option<ServerTls>,
@@ -194,6 +197,9 @@ pub(crate) struct Key {
     pub(crate) previous: Vec<Previous>,
     /// The team that its requests are billed to; one of `teams`.
     pub(crate) team: Option<String>,
+    /// What it may do at the operator's surface, for its team or, without one, for the whole
+    /// gateway. A key of any role but `developer` asks no models. Default: nothing.
+    pub(crate) role: Option<RawRole>,
     /// How much it may use.
     #[serde(default)]
     pub(crate) limits: RawLimits,

@@ -16,6 +16,7 @@ use freehold_store::{KeySettings, StoreSettings};
 use freehold_types::{BackendId, Capability, Deployment, Perimeter, PriceBasis, Sensitivity, Site};
 use secrecy::SecretString;
 
+use super::access::{self, LoginSettings};
 use super::policy::PolicySource;
 use super::raw::{self, PerimeterMode};
 use super::transport::{self, BackendTls, ListenerTls};
@@ -73,6 +74,7 @@ pub(crate) struct Settings {
     pub(crate) policy_source: PolicySource,
     pub(crate) default_sensitivity: Sensitivity,
     pub(crate) keys: Vec<KeySettings>,
+    pub(crate) login: Option<LoginSettings>,
     pub(crate) flow_limits: FlowLimits,
     pub(crate) accounts: Option<SharedSettings>,
     pub(crate) hosted: Vec<HostedEntry>,
@@ -152,12 +154,13 @@ impl Settings {
             .transpose()?;
         transport::warn(&raw, environment, hosted.is_empty(), &mut hints);
         let keys = accounts::keys(&raw)?;
+        let login = access::login(&raw, sealed, &transport::inside(&raw.outbound)?)?;
         let guard =
             Guard::new(&raw.guard).map_err(|error| Complaint::new(["guard"], error.to_string()))?;
         let policy_source = PolicySource::new(&raw, sealed, &guard);
         let (policy, _) = policy_source.compile(None)?;
         let prompts = storage::prompts(&raw.prompts, &policy, environment)?;
-        check_listen(&raw.server, &keys)?;
+        check_listen(&raw.server, &keys, login.is_some())?;
         Ok(Self {
             listen: raw.server.listen,
             admin: raw.server.admin,
@@ -176,6 +179,7 @@ impl Settings {
             policy_source,
             default_sensitivity: raw.policy.default_sensitivity,
             keys,
+            login,
             flow_limits: accounts::flows(&raw.flows)?,
             accounts: accounts::shared(&raw.accounts, environment)?,
             hosted,
@@ -203,7 +207,11 @@ impl Settings {
 }
 
 /// Beyond loopback, strangers can reach the gateway: keys are needed then.
-fn check_listen(server: &raw::Server, keys: &[KeySettings]) -> Result<(), Complaint> {
+fn check_listen(
+    server: &raw::Server,
+    keys: &[KeySettings],
+    has_login: bool,
+) -> Result<(), Complaint> {
     if keys.is_empty() && !server.listen.ip().is_loopback() {
         return Err(Complaint::new(
             ["server", "listen"],
@@ -214,14 +222,16 @@ fn check_listen(server: &raw::Server, keys: &[KeySettings]) -> Result<(), Compla
         )
         .hint("add an entry under `keys`, or listen on 127.0.0.1"));
     }
+    let is_guarded = has_login || keys.iter().any(|key| key.grant.is_some());
     if let Some(admin) = server.admin
         && !admin.ip().is_loopback()
+        && !is_guarded
     {
         return Err(Complaint::new(
             ["server", "admin"],
-            "the operator's listener asks for no key, so it stays on loopback",
+            format!("{admin} is reachable from other machines, and nobody has a role there"),
         )
-        .hint("use 127.0.0.1, and a tunnel or a sidecar to reach it from elsewhere"));
+        .hint("give a key a `role`, configure `login`, or use 127.0.0.1"));
     }
     if let Some(admin) = server.admin
         && admin.port() != 0

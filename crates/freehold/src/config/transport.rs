@@ -256,6 +256,15 @@ pub(super) fn warn(
             raw.server.listen
         ));
     }
+    if let Some(admin) = raw.server.admin
+        && raw.server.tls.is_none()
+        && !admin.ip().is_loopback()
+    {
+        hints.push(format!(
+            "the operator's listener {admin} is reachable from other machines without TLS: set \
+             server.tls, or put a proxy that speaks it in front"
+        ));
+    }
     let proxies = [
         "HTTPS_PROXY",
         "HTTP_PROXY",
