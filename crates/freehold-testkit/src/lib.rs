@@ -8,7 +8,7 @@
 //! compared exactly. Nothing needs a sleep: a script may wait at a chunk until the test calls
 //! [`FakeUpstream::release`], and the test can wait for an event with [`FakeUpstream::wait_until`].
 //!
-//! [`postgres`] and [`redis`] start real servers from the machine's packages, to be killed and brought back.
+//! [`identity`] is a fake login service. [`postgres`] and [`redis`] start real servers from the machine's packages, to be killed and brought back.
 //!
 //! The fake never leaves loopback, never checks semantics beyond what real vendors reject, and never uses randomness:
 //! the same requests in the same order give the same bytes.
@@ -20,6 +20,7 @@ mod connection;
 mod control;
 mod errors;
 mod exchange;
+pub mod identity;
 mod openai;
 mod player;
 pub mod postgres;

@@ -159,7 +159,7 @@ impl OidcLogin {
         {
             return Ok(known.metadata);
         }
-        let issuer = IssuerUrl::from_url(self.settings.issuer.clone());
+        let issuer = IssuerUrl::new(self.settings.issuer.clone())?;
         let found = CoreProviderMetadata::discover_async(issuer, &self.fetcher).await;
         let metadata = Arc::new(found.context("its addresses and keys")?);
         *self.known.lock() = Some(Known {

@@ -100,7 +100,8 @@ pub(crate) struct RawMapping {
 /// How people sign in.
 #[derive(Clone)]
 pub(crate) struct LoginSettings {
-    pub(crate) issuer: Url,
+    /// As it is written: the service's own spelling is a part of its name.
+    pub(crate) issuer: String,
     pub(crate) client_id: String,
     pub(crate) client_secret: Option<SecretString>,
     /// Scheme, host and port.
@@ -167,7 +168,7 @@ pub(super) fn login(
             .hint(format!("write a number from 1 to {SESSION_HOURS_MAX}")));
     }
     Ok(Some(LoginSettings {
-        issuer,
+        issuer: login.issuer.clone(),
         client_id: login.client_id.clone(),
         client_secret: login
             .client_secret

@@ -5,6 +5,7 @@
 mod audit;
 mod check;
 mod guard;
+mod operators;
 mod policy;
 mod program;
 mod prompts;

@@ -56,6 +56,11 @@ impl Machine {
         self.folder.path().join("home")
     }
 
+    /// Its configuration as it is now.
+    pub(crate) fn text(&self) -> String {
+        std::fs::read_to_string(&self.config).unwrap()
+    }
+
     /// Writes another configuration.
     pub(crate) fn configure(&self, config: &str) {
         std::fs::write(&self.config, config).unwrap();
@@ -166,6 +171,11 @@ impl Drop for Gateway {
 }
 
 impl Gateway {
+    /// Where clients reach it.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &id]).status();
