@@ -443,7 +443,7 @@ impl Reloader {
                     seen = self.modified();
                     let reloaded = self.reload(wish.actor).await;
                     // Whoever wished it may have gone.
-                    let _ = wish.answer.send(reloaded);
+                    let _ = wish.answer.send(reloaded.map_err(|error| brief(&error)));
                 }
                 _ = look.tick() => {
                     metrics.run_upkeep();
@@ -468,7 +468,7 @@ impl Reloader {
 
     /// Replaces the configuration, or says why not and keeps the old one. Returns the number of
     /// deployments.
-    async fn reload(&mut self, actor: AuditName) -> std::result::Result<usize, String> {
+    async fn reload(&mut self, actor: AuditName) -> miette::Result<usize> {
         let reloaded = self.try_reload().await;
         let act = match &reloaded {
             Ok(deployments) => {
@@ -477,7 +477,7 @@ impl Reloader {
             }
             Err(error) => {
                 metrics::counter!("freehold_failed_reloads_total").increment(1);
-                tracing::error!("the configuration was NOT reloaded, the old one stays: {error}");
+                tracing::error!("the configuration was NOT reloaded, the old one stays: {error:?}");
                 AdministrativeAct::ConfigRejected
             }
         };
@@ -485,25 +485,22 @@ impl Reloader {
         reloaded
     }
 
-    async fn try_reload(&mut self) -> std::result::Result<usize, String> {
-        let render = |error: ConfigError| format!("{:?}", miette::Report::new(error));
-        let source = Source::read(self.source.path.as_deref()).map_err(render)?;
-        let settings = source.settings(&self.overrides).map_err(render)?;
-        let wired = wire(&settings, &mut self.engines)
-            .await
-            .map_err(|error| format!("{error:#}"))?;
+    async fn try_reload(&mut self) -> miette::Result<usize> {
+        let told = |error: anyhow::Error| miette::miette!("{error:#}");
+        let source = Source::read(self.source.path.as_deref())?;
+        let settings = source.settings(&self.overrides)?;
+        let wired = wire(&settings, &mut self.engines).await.map_err(told)?;
         match (&self.tls, &settings.tls) {
             (Some(tls), Some(new)) => tls
                 .replace(&new.settings)
-                .map_err(|error| error.to_string())?,
+                .map_err(|error| told(error.into()))?,
             (None, None) => {}
             _ => tracing::warn!("server.tls begins or ends with the next start"),
         }
         for warning in &wired.warnings {
             tracing::warn!("{warning}");
         }
-        let door = door(&settings, self.desk.door.load().as_ref().as_ref())
-            .map_err(|error| format!("{error:#}"))?;
+        let door = door(&settings, self.desk.door.load().as_ref().as_ref()).map_err(told)?;
         let deployments = wired.snapshot.deployments().len();
         self.past.restore(&settings).await;
         self.files = settings.files;
@@ -513,6 +510,14 @@ impl Reloader {
         self.gateway.pipeline.reload(wired.snapshot);
         self.source = source;
         Ok(deployments)
+    }
+}
+
+/// What is wrong, without the lines of the file: they may hold secrets.
+fn brief(error: &miette::Report) -> String {
+    match error.help() {
+        Some(help) => format!("{error} ({help})"),
+        None => error.to_string(),
     }
 }
 

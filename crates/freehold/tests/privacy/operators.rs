@@ -331,7 +331,9 @@ async fn whoever_reloads_is_in_the_audit_trail() {
         (200, json!({"reloaded": true, "deployments": 1}))
     );
     let text = scene.machine.text();
-    scene.machine.configure("keys: 5");
+    scene
+        .machine
+        .configure("keys: [{name: a, key: short-secret}]");
     let (status, told) = scene.reload(ADMIN).await;
     assert_eq!(status, 400);
     assert!(
