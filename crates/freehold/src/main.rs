@@ -10,6 +10,7 @@ mod config;
 mod home;
 mod login;
 mod money;
+mod operators;
 mod wiring;
 
 use std::io::IsTerminal;

@@ -1,42 +1,38 @@
 //! `freehold serve`: starts the gateway, reloads its configuration, drains it.
 
-use std::collections::BTreeMap;
+mod reload;
+
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
-use freehold_http::{Desk, Door, Gateway, Server, ServerSettings, SessionKey, Tls};
+use freehold_http::{Gateway, Server, ServerSettings, Tls};
 use freehold_pipeline::{AuditTrail, Pipeline};
-use freehold_ports::{Audit as _, Clock, Ledger as _, SystemClock};
+use freehold_ports::{Clock, Ledger as _, SystemClock};
 use freehold_store::audit::AuditLog;
 use freehold_store::prompts::PromptStore;
-use freehold_store::{DurableLedger, Journal, KeySettings, Reader};
+use freehold_store::{DurableLedger, Journal};
 use freehold_types::Deployment;
-use freehold_types::audit::{Administration, AdministrativeAct, AuditEvent, AuditName};
+use freehold_types::audit::AdministrativeAct;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::administration::{Office, ReloadWish};
+use self::reload::{Reloader, note_own};
 use crate::audit_door::AuditDoor;
 use crate::banner::Notice;
 use crate::budgets::{Accounts, Past};
 use crate::cli::ServeArgs;
 use crate::config::settings::Settings;
-use crate::config::{ConfigError, Overrides, Source};
-use crate::login::OidcLogin;
+use crate::config::{Overrides, Source};
 use crate::money::Money;
+use crate::operators::Operators;
 use crate::wiring::{Engines, wire};
 
-/// Who did what nobody wished.
-const GATEWAY: &str = "gateway";
-/// How often the configuration file is looked at.
-const FILE_LOOK: Duration = Duration::from_secs(2);
 /// How long outcomes may take to reach the database at the end; the rest waits for the next start.
 const LEDGER_DRAIN: Duration = Duration::from_secs(10);
 /// How long samples may take to be stored at the end; the rest is lost.
@@ -79,8 +75,7 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     };
     let (pipeline, door) = with_trail(pipeline, audit.as_ref(), &settings);
     let money = Money::start(&pipeline, &clock).await;
-    let own = AuditName::new(GATEWAY);
-    note(audit.as_ref(), AdministrativeAct::Served, own, &source);
+    note_own(audit.as_ref(), AdministrativeAct::Served, &source);
     let gateway = Arc::new(Gateway {
         pipeline: Arc::clone(&pipeline),
         accounts: ArcSwap::from_pointee(wired.accounts),
@@ -91,11 +86,9 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
 
     let tls = settings.tls.as_ref().map(|listener| listener.tls.clone());
     let (clients, admin) = listeners(&settings, tls.as_ref()).await?;
-    let (desk, wishes) = desk(&settings, &gateway, ledger.reader(), audit.as_ref())?;
-    let keys = Arc::clone(&desk.keys);
-    let desk = desk.desk;
-    let admin_address = admin.as_ref().map(Server::address);
-    let addresses = (clients.address(), admin_address);
+    let operators = Operators::open(&settings, &gateway, ledger.reader(), audit.as_ref())?;
+    let surface = freehold_http::admin_router(operators.desk());
+    let addresses = (clients.address(), admin.as_ref().map(Server::address));
     announce(&settings, &source, addresses, &deployments, wired.warnings)?;
 
     let (stop, stopped) = watch::channel(false);
@@ -105,9 +98,7 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
         freehold_http::router(gateway.clone()),
         until(stopped.clone()),
     ));
-    let admin = admin.map(|server| {
-        tokio::spawn(server.run(freehold_http::admin_router(desk.clone()), until(stopped)))
-    });
+    let admin = admin.map(|server| tokio::spawn(server.run(surface, until(stopped))));
     let mut reloader = Reloader {
         source,
         overrides,
@@ -117,9 +108,7 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
         tls,
         files: settings.files,
         past,
-        desk,
-        keys,
-        wishes,
+        operators,
     };
     reloader.until_stopped(&metrics).await?;
 
@@ -201,54 +190,6 @@ fn announce(
     Ok(())
 }
 
-/// The operator's surface, and what it shares with whoever reloads the configuration.
-struct Operators {
-    desk: Arc<Desk>,
-    keys: Arc<ArcSwap<Vec<KeySettings>>>,
-}
-
-fn desk(
-    settings: &Settings,
-    gateway: &Arc<Gateway>,
-    reader: Reader,
-    trail: Option<&Arc<AuditLog>>,
-) -> Result<(Operators, mpsc::Receiver<ReloadWish>)> {
-    let keys = Arc::new(ArcSwap::from_pointee(settings.keys.clone()));
-    let (reload, wishes) = mpsc::channel(1);
-    let office = Office {
-        reader,
-        keys: Arc::clone(&keys),
-        audit: settings.audit.clone(),
-        trail: trail.cloned(),
-        prompts: settings.prompts.clone(),
-        reload,
-    };
-    let desk = Desk {
-        gateway: Arc::clone(gateway),
-        administration: Arc::new(office),
-        door: ArcSwap::from_pointee(door(settings, None)?),
-        open_metrics: settings.admin.is_some_and(|admin| admin.ip().is_loopback()),
-    };
-    let desk = Arc::new(desk);
-    Ok((Operators { desk, keys }, wishes))
-}
-
-/// How people sign in. Sessions outlive a reload of the configuration.
-fn door(settings: &Settings, before: Option<&Door>) -> Result<Option<Door>> {
-    let Some(login) = &settings.login else {
-        return Ok(None);
-    };
-    let key = login.session_key.clone();
-    let key = key.or_else(|| before.map(|door| door.key.clone()));
-    let key = key.or_else(SessionKey::random);
-    Ok(Some(Door {
-        login: Arc::new(OidcLogin::new(login.clone())?),
-        origin: login.origin.clone(),
-        session: login.session,
-        key: key.context("the operating system gives no random bytes")?,
-    }))
-}
-
 fn surfaces(settings: &Settings, clock: &dyn Clock) -> freehold_http::Settings {
     freehold_http::Settings {
         decode: settings.decode,
@@ -316,32 +257,9 @@ fn close_audit(reloader: &Reloader) {
     let Some(audit) = &reloader.audit else {
         return;
     };
-    let own = AuditName::new(GATEWAY);
-    note(
-        Some(audit),
-        AdministrativeAct::Stopped,
-        own,
-        &reloader.source,
-    );
+    note_own(Some(audit), AdministrativeAct::Stopped, &reloader.source);
     if let Err(error) = audit.shutdown() {
         tracing::error!(%error, "the audit trail was not closed as it should be");
-    }
-}
-
-/// Keeps an act in the audit trail.
-fn note(audit: Option<&Arc<AuditLog>>, act: AdministrativeAct, actor: AuditName, source: &Source) {
-    let Some(audit) = audit else {
-        return;
-    };
-    let event = AuditEvent::Administration(Administration {
-        act,
-        actor,
-        after: Some(source.digest()),
-        before: None,
-        object: AuditName::new(source.name()),
-    });
-    if let Err(error) = audit.record(&event) {
-        tracing::error!(%error, "an act could not be audited");
     }
 }
 
@@ -405,133 +323,4 @@ fn metrics() -> Result<PrometheusHandle> {
         .context("metrics")?;
     freehold_pipeline::describe_metrics();
     Ok(handle)
-}
-
-/// Waits for signals and for changes of the configuration file.
-struct Reloader {
-    source: Source,
-    overrides: Overrides,
-    gateway: Arc<Gateway>,
-    engines: Engines,
-    audit: Option<Arc<AuditLog>>,
-    tls: Option<Tls>,
-    /// Files of certificates.
-    files: Vec<PathBuf>,
-    past: Arc<Past>,
-    desk: Arc<Desk>,
-    keys: Arc<ArcSwap<Vec<KeySettings>>>,
-    wishes: mpsc::Receiver<ReloadWish>,
-}
-
-impl Reloader {
-    async fn until_stopped(&mut self, metrics: &PrometheusHandle) -> Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
-        let mut look = tokio::time::interval(FILE_LOOK);
-        let mut seen = self.modified();
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-                _ = hang_up.recv() => {
-                    seen = self.modified();
-                    // The log says what came of it.
-                    let _ = self.reload(AuditName::new(GATEWAY)).await;
-                }
-                Some(wish) = self.wishes.recv() => {
-                    seen = self.modified();
-                    let reloaded = self.reload(wish.actor).await;
-                    // Whoever wished it may have gone.
-                    let _ = wish.answer.send(reloaded.map_err(|error| brief(&error)));
-                }
-                _ = look.tick() => {
-                    metrics.run_upkeep();
-                    let now = self.modified();
-                    if changed(&seen, &now) {
-                        let _ = self.reload(AuditName::new(GATEWAY)).await;
-                        // Files that the reload named are new; the others may change meanwhile.
-                        seen = self.modified();
-                        seen.extend(now);
-                    }
-                }
-            }
-        }
-    }
-
-    /// When the configuration's files were changed last.
-    fn modified(&self) -> Times {
-        let path = self.source.path.iter();
-        let time = |path: &PathBuf| Some((path.clone(), modified(path)?));
-        path.chain(&self.files).filter_map(time).collect()
-    }
-
-    /// Replaces the configuration, or says why not and keeps the old one. Returns the number of
-    /// deployments.
-    async fn reload(&mut self, actor: AuditName) -> miette::Result<usize> {
-        let reloaded = self.try_reload().await;
-        let act = match &reloaded {
-            Ok(deployments) => {
-                tracing::info!(deployments, "configuration reloaded");
-                AdministrativeAct::ConfigReloaded
-            }
-            Err(error) => {
-                metrics::counter!("freehold_failed_reloads_total").increment(1);
-                tracing::error!("the configuration was NOT reloaded, the old one stays: {error:?}");
-                AdministrativeAct::ConfigRejected
-            }
-        };
-        note(self.audit.as_ref(), act, actor, &self.source);
-        reloaded
-    }
-
-    async fn try_reload(&mut self) -> miette::Result<usize> {
-        let told = |error: anyhow::Error| miette::miette!("{error:#}");
-        let source = Source::read(self.source.path.as_deref())?;
-        let settings = source.settings(&self.overrides)?;
-        let wired = wire(&settings, &mut self.engines).await.map_err(told)?;
-        match (&self.tls, &settings.tls) {
-            (Some(tls), Some(new)) => tls
-                .replace(&new.settings)
-                .map_err(|error| told(error.into()))?,
-            (None, None) => {}
-            _ => tracing::warn!("server.tls begins or ends with the next start"),
-        }
-        for warning in &wired.warnings {
-            tracing::warn!("{warning}");
-        }
-        let door = door(&settings, self.desk.door.load().as_ref().as_ref()).map_err(told)?;
-        let deployments = wired.snapshot.deployments().len();
-        self.past.restore(&settings).await;
-        self.files = settings.files;
-        self.desk.door.store(Arc::new(door));
-        self.keys.store(Arc::new(settings.keys));
-        self.gateway.accounts.store(Arc::new(wired.accounts));
-        self.gateway.pipeline.reload(wired.snapshot);
-        self.source = source;
-        Ok(deployments)
-    }
-}
-
-/// What is wrong, without the lines of the file: they may hold secrets.
-fn brief(error: &miette::Report) -> String {
-    match error.help() {
-        Some(help) => format!("{error} ({help})"),
-        None => error.to_string(),
-    }
-}
-
-/// When files were changed last. One that is away for the moment, as when an editor replaces it, is
-/// not in it.
-type Times = BTreeMap<PathBuf, SystemTime>;
-
-/// Whether a file has another time than when it was seen last. Files that a reload named for the
-/// first time were read by it.
-fn changed(seen: &Times, now: &Times) -> bool {
-    let other = |(path, time): (_, _)| seen.get(path).is_some_and(|seen| seen != time);
-    now.iter().any(other)
-}
-
-fn modified(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).ok()?.modified().ok()
 }

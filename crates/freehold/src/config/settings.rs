@@ -166,10 +166,7 @@ impl Settings {
             admin: raw.server.admin,
             tls,
             files: vec![],
-            decode: freehold_wire::Limits {
-                body_bytes: raw.server.body_mib_max as usize * 1024 * 1024,
-                depth: raw.server.body_depth_max as usize,
-            },
+            decode: decode(&raw.server),
             header_timeout: Duration::from_secs(raw.server.header_timeout_s.max(1).into()),
             body_timeout: Duration::from_secs(raw.server.body_timeout_s.into()),
             connections_max: raw.server.connections_max.max(1) as usize,
@@ -203,6 +200,14 @@ impl Settings {
             limits: Arc::clone(limits),
         });
         keys.chain(flows).collect()
+    }
+}
+
+/// Bounds on bodies.
+fn decode(server: &raw::Server) -> freehold_wire::Limits {
+    freehold_wire::Limits {
+        body_bytes: server.body_mib_max as usize * 1024 * 1024,
+        depth: server.body_depth_max as usize,
     }
 }
 
