@@ -10,6 +10,7 @@ mod keys;
 mod prices;
 mod privacy;
 mod prompts;
+mod proof;
 
 pub(crate) use export::{ExportArgs, ExportFormat};
 pub(crate) use keys::{KeysArgs, KeysCommand, KeysCreateArgs};
@@ -21,6 +22,7 @@ pub(crate) use privacy::{
     PolicyArgs, PolicyCommand, PolicyExplainArgs,
 };
 pub(crate) use prompts::{EraseArgs, PromptsArgs, PromptsCommand, StoredArgs};
+pub(crate) use proof::{JudgeArgs, ProofArgs, ProofCommand, RuleArgs, SimulateArgs};
 
 /// One API for rented and owned models: decides per request which may and which should serve it,
 /// and records what happened.
@@ -85,6 +87,8 @@ pub(crate) enum Command {
     Prompts(PromptsArgs),
     /// Erase stored prompts of a tenant, an end user or a conversation, for good
     Erase(EraseArgs),
+    /// Judge whether a candidate is not worse than the incumbent
+    Proof(ProofArgs),
     /// Check the configuration, or print its JSON Schema
     Config(ConfigArgs),
     /// Check machine, keys, reachability and model fit

@@ -108,6 +108,7 @@ async fn run(cli: Cli) -> miette::Result<bool> {
             let settings = Source::read(config)?.settings(&Overrides::default())?;
             commands::erase::run(args, settings).await.map_err(told)
         }
+        Command::Proof(args) => return commands::proof::run(args).map_err(told),
         Command::Config(args) => commands::config_command::run(args, config),
         Command::Doctor(args) => commands::doctor::run(args, config).await.map_err(told),
     };

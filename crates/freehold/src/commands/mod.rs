@@ -14,6 +14,7 @@ pub(crate) mod models;
 pub(crate) mod policy;
 pub(crate) mod prices;
 pub(crate) mod prompts;
+pub(crate) mod proof;
 pub(crate) mod serve;
 mod time_range;
 pub(crate) mod usage;
