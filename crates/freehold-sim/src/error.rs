@@ -73,4 +73,12 @@ impl SimError {
             must_be,
         }
     }
+
+    /// A file from outside that lacks something.
+    pub(crate) fn malformed(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::Malformed {
+            what: what.into(),
+            why: why.into(),
+        }
+    }
 }

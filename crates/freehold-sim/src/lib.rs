@@ -20,10 +20,33 @@
 //! # Ok::<(), freehold_sim::SimError>(())
 //! ```
 
+mod catalogue;
+mod constants;
+mod engine;
 mod error;
+mod fitting;
+mod gpu;
 mod load_curve;
+mod measured;
+mod quantisation;
+mod server;
 mod service;
+mod shape;
+mod simulate;
+mod steady;
+mod step;
 
+pub use constants::{Constants, FittedConstants};
+pub use engine::{Engine, Limits};
 pub use error::SimError;
+pub use fitting::{Errors, HeldOut, cross_validate, fit, predict_rows};
+pub use gpu::{Gpu, Link};
 pub use load_curve::{LoadCurve, LoadPoint};
+pub use measured::{Measured, Measurements};
+pub use quantisation::{CacheType, Precision, Weights};
+pub use server::{Room, Server};
 pub use service::{Percentiles, Slo};
+pub use shape::{Experts, GgufValue, LatentAttention, ModelShape, SlidingWindow};
+pub use simulate::{Autoscaler, Failures, Fleet, Hour, Report, Routing, Scaling, simulate};
+pub use steady::{Offer, Steady, steady};
+pub use step::{StepLoad, StepModel};
