@@ -20,15 +20,18 @@
 //! # Ok::<(), freehold_sim::SimError>(())
 //! ```
 
+mod capacity;
 mod catalogue;
 mod constants;
 mod engine;
 mod error;
 mod fitting;
+mod generated;
 mod gpu;
 mod load_curve;
 mod measured;
 mod quantisation;
+mod recorded_run;
 mod server;
 mod service;
 mod shape;
@@ -36,14 +39,17 @@ mod simulate;
 mod steady;
 mod step;
 
+pub use capacity::{Fit, fit_in};
 pub use constants::{Constants, FittedConstants};
 pub use engine::{Engine, Limits};
 pub use error::SimError;
 pub use fitting::{Errors, HeldOut, cross_validate, fit, predict_rows};
+pub use generated::poisson;
 pub use gpu::{Gpu, Link};
-pub use load_curve::{LoadCurve, LoadPoint};
+pub use load_curve::{CurveInput, CurveSettings, LoadCurve, LoadPoint};
 pub use measured::{Measured, Measurements};
 pub use quantisation::{CacheType, Precision, Weights};
+pub use recorded_run::{RecordedRun, RunFigures};
 pub use server::{Room, Server};
 pub use service::{Percentiles, Slo};
 pub use shape::{Experts, GgufValue, LatentAttention, ModelShape, SlidingWindow};

@@ -3,10 +3,15 @@
 //! A simulation takes seconds, a Monte Carlo asks a thousand times: so a workload is simulated at a
 //! few loads once, and [`LoadCurve::at`] reads between them.
 
+mod build;
+mod scale;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::SimError;
 use crate::service::Percentiles;
+
+pub use build::{CurveInput, CurveSettings};
 
 /// What one load takes, with the smallest fleet that keeps the service level.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -76,3 +76,195 @@ fn curves_without_sense_are_refused() {
     let told = LoadCurve::from_points(1, falling).unwrap_err().to_string();
     assert!(told.contains("above the load before it"), "{told}");
 }
+
+mod built {
+    use freehold_workload::{Arrival, Workload};
+
+    use super::super::*;
+    use crate::{
+        Autoscaler, CurveInput, CurveSettings, Engine, FittedConstants, Fleet, Gpu, ModelShape,
+        Scaling, Server, Slo, Weights,
+    };
+
+    fn server() -> Server {
+        let shape = ModelShape::find("Llama-3.1-8B").unwrap();
+        Server::new(
+            shape,
+            Weights::Bf16,
+            Gpu::find("L40S").unwrap(),
+            1,
+            Engine::Vllm,
+        )
+    }
+
+    fn workload(per_s: u64) -> Workload {
+        lasting(per_s, 120)
+    }
+
+    fn lasting(per_s: u64, seconds: u64) -> Workload {
+        let arrivals: Vec<Arrival> = (0..per_s * seconds)
+            .map(|index| Arrival {
+                at_us: index * 1_000_000 / per_s,
+                input_tokens: 500,
+                output_tokens: 150,
+                ..Arrival::default()
+            })
+            .collect();
+        Workload {
+            duration_us: seconds * 1_000_000,
+            arrivals,
+            flows: vec!["all".to_owned()],
+            ..Workload::default()
+        }
+    }
+
+    fn build(
+        workload: &Workload,
+        fleet: Fleet,
+        slo: Slo,
+        settings: &CurveSettings,
+    ) -> Result<LoadCurve, SimError> {
+        let server = server();
+        let constants = FittedConstants::bundled().of(&server);
+        let input = CurveInput {
+            workload,
+            server: &server,
+            constants: &constants,
+            fleet: &fleet,
+            slo: &slo,
+        };
+        LoadCurve::build(&input, settings)
+    }
+
+    fn settings() -> CurveSettings {
+        CurveSettings {
+            loads: vec![0.5, 1.0, 4.0, 12.0],
+            ..CurveSettings::default()
+        }
+    }
+
+    #[test]
+    fn more_load_takes_more_gpus_and_every_point_keeps_the_promise() {
+        let curve = build(&workload(4), Fleet::fixed(1), Slo::default(), &settings()).unwrap();
+        let points = curve.points();
+        assert_eq!(points.len(), 4);
+        assert!(
+            points
+                .iter()
+                .all(|point| point.meets_slo && point.utilisation > 0.0)
+        );
+        assert!(
+            points
+                .windows(2)
+                .all(|pair| pair[0].gpus_peak <= pair[1].gpus_peak)
+        );
+        assert!(points[3].gpus_peak > points[0].gpus_peak);
+        assert!((points[3].requests_per_s / points[1].requests_per_s - 12.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn one_replica_fewer_would_break_the_promise() {
+        let load = workload(40);
+        let curve = build(
+            &load,
+            Fleet::fixed(1),
+            Slo::default(),
+            &CurveSettings {
+                loads: vec![1.0],
+                ..settings()
+            },
+        )
+        .unwrap();
+        let replicas = curve.points()[0].replicas_peak;
+        assert!(replicas > 1);
+        let server = server();
+        let constants = FittedConstants::bundled().of(&server);
+        let slo = Slo::default();
+        let fewer = crate::simulate(
+            &load,
+            &server,
+            &constants,
+            &Fleet::fixed(replicas - 1),
+            &slo,
+            1,
+        )
+        .unwrap();
+        assert!(fewer.slo_share < slo.share);
+    }
+
+    #[test]
+    fn spares_and_long_workloads_are_counted() {
+        let load = workload(4);
+        let spares = CurveSettings {
+            spares: 1,
+            ..settings()
+        };
+        let plain = build(&load, Fleet::fixed(1), Slo::default(), &settings()).unwrap();
+        let spared = build(&load, Fleet::fixed(1), Slo::default(), &spares).unwrap();
+        for (a, b) in plain.points().iter().zip(spared.points()) {
+            assert_eq!(a.replicas_peak + 1, b.replicas_peak);
+        }
+        let short = CurveSettings {
+            requests_max: 1_000,
+            ..settings()
+        };
+        let load = lasting(4, 1_200);
+        let plain = build(&load, Fleet::fixed(1), Slo::default(), &settings()).unwrap();
+        let sampled = build(&load, Fleet::fixed(1), Slo::default(), &short).unwrap();
+        for (a, b) in plain.points().iter().zip(sampled.points()) {
+            assert!(
+                a.replicas_peak.abs_diff(b.replicas_peak) <= 1,
+                "{a:?} {b:?}"
+            );
+            assert!((a.utilisation - b.utilisation).abs() < 0.15, "{a:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn a_fleet_that_scales_has_a_curve_too() {
+        let auto = Autoscaler {
+            target_outstanding: 20.0,
+            load_s: 5.0,
+            interval_s: 2.0,
+            ..Autoscaler::default()
+        };
+        let fleet = Fleet {
+            scaling: Scaling::Auto(auto),
+            ..Fleet::fixed(1)
+        };
+        let slo = Slo {
+            share: 0.8,
+            ..Slo::default()
+        };
+        let curve = build(&workload(4), fleet, slo, &settings()).unwrap();
+        let last = curve.points().last().unwrap();
+        assert!(last.gpus_mean <= f64::from(last.gpus_peak) + 1e-9);
+    }
+
+    #[test]
+    fn a_promise_that_nothing_keeps_is_told() {
+        let slo = Slo {
+            tpot_ms: Some(0.5),
+            ..Slo::default()
+        };
+        let told = build(&workload(4), Fleet::fixed(1), slo, &settings())
+            .unwrap_err()
+            .to_string();
+        assert!(told.contains("ms a token"), "{told}");
+        let none = build(
+            &workload(4),
+            Fleet::fixed(1),
+            Slo::default(),
+            &CurveSettings {
+                loads: vec![],
+                ..settings()
+            },
+        );
+        assert!(none.is_err());
+        let negative = CurveSettings {
+            loads: vec![-1.0],
+            ..settings()
+        };
+        assert!(build(&workload(4), Fleet::fixed(1), Slo::default(), &negative).is_err());
+    }
+}
