@@ -11,6 +11,7 @@ mod prices;
 mod privacy;
 mod prompts;
 mod proof;
+mod workload;
 
 pub(crate) use export::{ExportArgs, ExportFormat};
 pub(crate) use keys::{KeysArgs, KeysCommand, KeysCreateArgs};
@@ -23,6 +24,9 @@ pub(crate) use privacy::{
 };
 pub(crate) use prompts::{EraseArgs, PromptsArgs, PromptsCommand, StoredArgs};
 pub(crate) use proof::{JudgeArgs, ProofArgs, ProofCommand, RuleArgs, SimulateArgs};
+pub(crate) use workload::{
+    WorkloadArgs, WorkloadCommand, WorkloadConvertArgs, WorkloadForm, WorkloadShowArgs,
+};
 
 /// One API for rented and owned models: decides per request which may and which should serve it,
 /// and records what happened.
@@ -77,6 +81,8 @@ pub(crate) enum Command {
     Keys(KeysArgs),
     /// List the workloads, with their volume, cost and speed
     Flows(FlowsArgs),
+    /// Read traffic from exports, traces or the ledger: what it is like, and what it would be like
+    Workload(WorkloadArgs),
     /// See what the guard finds, and measure how good it is
     Guard(GuardArgs),
     /// Try the policy on cases, and see which rule decides
@@ -285,7 +291,7 @@ pub(crate) struct UsageArgs {
 }
 
 /// Which requests count: all that are named must hold.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Only requests")]
 pub(crate) struct OnlyArgs {
     /// of this workload

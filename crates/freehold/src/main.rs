@@ -12,6 +12,7 @@ mod login;
 mod money;
 mod operators;
 mod wiring;
+mod workload_source;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -82,6 +83,12 @@ async fn run(cli: Cli) -> miette::Result<bool> {
             commands::prices::run(args, &settings).await.map_err(told)
         }
         Command::Usage(args) => commands::usage::run(args, &ledger()?).await.map_err(told),
+        Command::Workload(args) => {
+            let ledger = args.reads_ledger().then(&ledger).transpose()?;
+            commands::workload::run(args, ledger.as_ref())
+                .await
+                .map_err(told)
+        }
         Command::Guard(args) => {
             let settings = Source::read(config)?.settings(&Overrides::default())?;
             commands::guard::run(args, &settings.guard).map_err(told)

@@ -7,7 +7,6 @@ mod focus_prices;
 mod focus_row;
 mod parquet;
 mod place;
-mod source;
 
 use std::collections::HashMap;
 use std::io::{BufWriter, IsTerminal, Write};
@@ -25,8 +24,8 @@ use self::cells::{Csv, JsonLines, Sink};
 use self::focus::Focus;
 use self::focus_prices::{Prices, Provider};
 use self::parquet::{GROUP_ROWS, Parquet};
-use self::place::Place;
-use self::source::{PAGE, Pages};
+pub(crate) use self::place::Place;
+use super::outcomes::{PAGE, Pages};
 use super::time_range;
 use super::usage::filters;
 use crate::cli::{ExportArgs, ExportFormat};

@@ -40,7 +40,7 @@ fn ago(text: &str) -> Option<Duration> {
 }
 
 /// The moments of `--since` and `--until`, Unix milliseconds; `None` where a side is open.
-pub(super) fn between(
+pub(crate) fn between(
     since: Option<&str>,
     until: Option<&str>,
     now: OffsetDateTime,

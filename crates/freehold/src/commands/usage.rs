@@ -62,7 +62,7 @@ pub(crate) fn query(args: &UsageArgs, now: OffsetDateTime) -> anyhow::Result<Usa
 }
 
 /// What counts, as it is typed.
-pub(super) fn filters(only: &OnlyArgs) -> Filters {
+pub(crate) fn filters(only: &OnlyArgs) -> Filters {
     Filters {
         flow: only.flow.as_deref().map(FlowName::from),
         key: only.key.as_deref().map(KeyName::from),

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::NamedTempFile;
 
 /// A file that is being written beside the place where it will stand.
-pub(super) struct Place {
+pub(crate) struct Place {
     file: NamedTempFile,
     path: PathBuf,
     force: bool,
@@ -17,7 +17,7 @@ pub(super) struct Place {
 impl Place {
     /// # Errors
     /// When something stands there and may not be replaced, or nothing can be written there.
-    pub(super) fn new(path: &Path, force: bool) -> Result<Self> {
+    pub(crate) fn new(path: &Path, force: bool) -> Result<Self> {
         if !force && path.symlink_metadata().is_ok() {
             bail!(
                 "{} is there already: choose another file, or replace it with --force",
@@ -44,7 +44,7 @@ impl Place {
     ///
     /// # Errors
     /// When the system has no file left for us.
-    pub(super) fn writer(&self) -> Result<BufWriter<File>> {
+    pub(crate) fn writer(&self) -> Result<BufWriter<File>> {
         Ok(BufWriter::with_capacity(1 << 16, self.file.reopen()?))
     }
 
@@ -52,7 +52,7 @@ impl Place {
     ///
     /// # Errors
     /// When it cannot be made durable, or something stands there by now.
-    pub(super) fn keep(self) -> Result<()> {
+    pub(crate) fn keep(self) -> Result<()> {
         self.file.as_file().sync_all()?;
         let path = &self.path;
         let placed = if self.force {

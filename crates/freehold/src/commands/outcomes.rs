@@ -6,14 +6,14 @@ use freehold_store::{Filters, Reader, RecentQuery, StoreError};
 use freehold_types::{Outcome, RequestId};
 
 /// So many outcomes are in memory at once.
-pub(super) const PAGE: usize = 2_000;
+pub(crate) const PAGE: usize = 2_000;
 
 /// Goes through the outcomes from the newest to the oldest.
 ///
 /// Each page is a question of its own, so the database is never held. What is recorded meanwhile is
 /// newer than the range's end, or was admitted before it and ended late: it may be missed, never
 /// met twice.
-pub(super) struct Pages<'a> {
+pub(crate) struct Pages<'a> {
     reader: &'a Reader,
     query: RecentQuery,
     page: usize,
@@ -23,7 +23,7 @@ pub(super) struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         reader: &'a Reader,
         since_unix_ms: Option<u64>,
         until_unix_ms: u64,
@@ -48,7 +48,7 @@ impl<'a> Pages<'a> {
     ///
     /// # Errors
     /// When the ledger cannot be read.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<Outcome>>, StoreError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<Outcome>>, StoreError> {
         while !self.done {
             let mut found = self.reader.recent(&self.query).await?;
             self.done = found.len() < self.query.limit;
