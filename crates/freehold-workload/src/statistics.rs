@@ -17,7 +17,7 @@ pub(crate) const DAY_US: u64 = 24 * HOUR_US;
 /// Hours of a week.
 pub const WEEK_HOURS: usize = 168;
 /// A record shorter than this says nothing of days.
-const HOURS_MIN: usize = 2;
+const HOURS_MIN: u64 = 2;
 
 /// What traffic is like.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -230,30 +230,43 @@ fn hours_begin_us(workload: &Workload) -> u64 {
     began_us.next_multiple_of(HOUR_US) - began_us
 }
 
-/// Requests of each whole hour.
-fn whole_hours(workload: &Workload, indices: &[usize]) -> Vec<u64> {
+/// How many whole hours there are.
+fn whole_hours(workload: &Workload) -> u64 {
+    workload
+        .duration_us
+        .saturating_sub(hours_begin_us(workload))
+        / HOUR_US
+}
+
+/// Requests of each whole hour that has any, in order.
+fn by_hour(workload: &Workload, indices: &[usize]) -> Vec<(u64, u64)> {
     let from = hours_begin_us(workload);
-    let count = workload.duration_us.saturating_sub(from) / HOUR_US;
-    let mut hours = vec![0; usize::try_from(count).unwrap_or(0)];
+    let count = whole_hours(workload);
+    let mut hours: Vec<(u64, u64)> = Vec::new();
     for index in indices {
         let at_us = workload.arrivals[*index].at_us;
-        let hour = at_us.checked_sub(from).map(|since| since / HOUR_US);
-        let hour = hour.and_then(|hour| usize::try_from(hour).ok());
-        if let Some(hour) = hour.and_then(|hour| hours.get_mut(hour)) {
-            *hour += 1;
+        let Some(since) = at_us.checked_sub(from) else {
+            continue;
+        };
+        let hour = since / HOUR_US;
+        match hours.last_mut() {
+            Some((last, requests)) if *last == hour => *requests += 1,
+            _ if hour < count => hours.push((hour, 1)),
+            _ => {}
         }
     }
     hours
 }
 
 fn peak(workload: &Workload, indices: &[usize]) -> Option<f64> {
-    let hours = whole_hours(workload, indices);
-    let sum: u64 = hours.iter().sum();
-    if hours.len() < HOURS_MIN || sum == 0 {
+    let count = whole_hours(workload);
+    if count < HOURS_MIN {
         return None;
     }
-    let mean = real(sum) / real(hours.len() as u64);
-    hours.iter().max().map(|most| real(*most) / mean)
+    let hours = by_hour(workload, indices);
+    let sum: u64 = hours.iter().map(|(_, requests)| requests).sum();
+    let most = hours.iter().map(|(_, requests)| *requests).max()?;
+    Some(real(most) * real(count) / real(sum))
 }
 
 fn inter_arrival_cv(workload: &Workload, indices: &[usize]) -> Option<f64> {
@@ -278,18 +291,21 @@ fn inter_arrival_cv(workload: &Workload, indices: &[usize]) -> Option<f64> {
 fn hour_of_week(workload: &Workload) -> Option<Vec<Option<f64>>> {
     let began_ms = workload.began_unix_ms?;
     let everything: Vec<usize> = (0..workload.arrivals.len()).collect();
-    let hours = whole_hours(workload, &everything);
     let began_us = began_ms.saturating_mul(1_000);
     let first = (began_us + hours_begin_us(workload)) / HOUR_US;
-    let mut sums = vec![(0_u64, 0_u64); WEEK_HOURS];
-    for (hour, requests) in hours.iter().enumerate() {
-        let at = hour_of_week_at((first + hour as u64) * HOUR_US);
-        sums[at].0 += requests;
-        sums[at].1 += 1;
+    let place = |hour: u64| hour_of_week_at((first + hour) * HOUR_US);
+    let mut sums = vec![0_u64; WEEK_HOURS];
+    for (hour, requests) in by_hour(workload, &everything) {
+        sums[place(hour)] += requests;
     }
-    let means = sums
-        .into_iter()
-        .map(|(requests, hours)| (hours > 0).then(|| real(requests) / real(hours)));
+    let count = whole_hours(workload);
+    let week = WEEK_HOURS as u64;
+    let mut covered = vec![count / week; WEEK_HOURS];
+    for hour in 0..count % week {
+        covered[place(hour)] += 1;
+    }
+    let means = sums.into_iter().zip(covered);
+    let means = means.map(|(requests, hours)| (hours > 0).then(|| real(requests) / real(hours)));
     Some(means.collect())
 }
 

@@ -100,7 +100,16 @@ pub(crate) async fn read(
     ledger: Option<&StoreSettings>,
     args: &ReadArgs,
 ) -> Result<Imported> {
-    let now = OffsetDateTime::now_utc();
+    read_at(files, ledger, args, OffsetDateTime::now_utc()).await
+}
+
+/// The same at a moment, which `24h` and the ledger's end refer to.
+pub(crate) async fn read_at(
+    files: &[PathBuf],
+    ledger: Option<&StoreSettings>,
+    args: &ReadArgs,
+    now: OffsetDateTime,
+) -> Result<Imported> {
     let range = time_range::between(args.since.as_deref(), args.until.as_deref(), now)?;
     let importer = Importer::new(args.options())?;
     let mut imported = match ledger {

@@ -78,7 +78,9 @@ pub(super) fn take(
         input_tokens,
         output_tokens,
         cached_tokens,
-        flow: name(cells, Field::Flow).or_else(|| flow_else(format, cells)),
+        flow: name(cells, Field::Flow)
+            .map(|name| exported(format, name))
+            .or_else(|| flow_else(format, cells)),
         model: model(format, cells),
         session: name(cells, Field::Session).or_else(|| session_else(format, cells)),
         cost_nano_usd: cost(cells)?,
@@ -295,6 +297,19 @@ fn name(cells: &Cells<'_>, field: Field) -> Option<String> {
     let text = cells.text(field)?;
     let cut: String = text.chars().take(128).collect();
     (!cut.is_empty()).then_some(cut)
+}
+
+/// Our own export puts a `'` in front of names that a spreadsheet would take for a formula.
+fn exported(format: Format, name: String) -> String {
+    match name.strip_prefix('\'') {
+        Some(rest)
+            if format == Format::FreeholdExport
+                && rest.starts_with(['=', '+', '-', '@', '\t', '\r']) =>
+        {
+            rest.to_owned()
+        }
+        _ => name,
+    }
 }
 
 /// The model; of our own deployments without the backend's name.
