@@ -8,10 +8,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use parking_lot::Mutex;
-
 use crate::certificates::Identity;
-use crate::watched::{ServerError, Watched, directory, free_port, on_path};
+use crate::watched::{Place, ServerError, Watched, directory, free_port, on_path};
 
 const PACKAGE: &str = "postgresql";
 /// The role that owns everything.
@@ -38,11 +36,10 @@ pub struct Settings {
 /// beside the test's program as a template, and later starts take a fifth of that.
 #[derive(Debug)]
 pub struct Server {
-    directory: PathBuf,
+    place: Place,
     binaries: Binaries,
     port: u16,
     settings: Settings,
-    running: Mutex<Option<Watched>>,
     databases: AtomicU32,
 }
 
@@ -66,11 +63,10 @@ impl Server {
     pub fn start(settings: Settings) -> Result<Self, ServerError> {
         let binaries = Binaries::find()?;
         let server = Self {
-            directory: directory("postgres")?,
+            place: Place::new(directory("postgres")?),
             binaries,
             port: free_port()?,
             settings,
-            running: Mutex::new(None),
             databases: AtomicU32::new(0),
         };
         server.prepare()?;
@@ -98,7 +94,12 @@ impl Server {
 
     /// The URL of a database through the Unix socket: `postgres://freehold@%2F…/NAME`.
     pub fn url(&self, database: &str) -> String {
-        let socket = self.directory.display().to_string().replace('/', "%2F");
+        let socket = self
+            .place
+            .directory
+            .display()
+            .to_string()
+            .replace('/', "%2F");
         format!("postgres://{OWNER}@{socket}:{}/{database}", self.port)
     }
 
@@ -123,29 +124,29 @@ impl Server {
         let mut psql = Command::new(self.binaries.directory.join("psql"));
         psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"])
             .args(["-U", OWNER, "-d", database, "-c", sql, "-h"])
-            .arg(&self.directory)
+            .arg(&self.place.directory)
             .args(["-p", &self.port.to_string()]);
         run(&mut psql)
     }
 
     /// Ends it, and everything it is doing, with SIGKILL.
     pub fn kill(&self) {
-        self.end_with("KILL");
+        self.place.end_with("KILL");
     }
 
     /// Ends it in order; clients are cut off.
     pub fn stop(&self) {
-        self.end_with("INT");
+        self.place.end_with("INT");
     }
 
     /// Holds it: connections stay open and nothing is answered, as when its machine hangs.
     pub fn freeze(&self) {
-        self.signal("STOP");
+        self.place.signal("STOP");
     }
 
     /// Lets a held one go on.
     pub fn thaw(&self) {
-        self.signal("CONT");
+        self.place.signal("CONT");
     }
 
     /// Starts it again with its old data, at the same addresses; one that runs is ended first.
@@ -155,7 +156,13 @@ impl Server {
     pub fn restart(&self) -> Result<(), ServerError> {
         self.stop();
         let command = self.command();
-        let start = || Watched::start(&self.directory, &command, "ready to accept connections");
+        let start = || {
+            Watched::start(
+                &self.place.directory,
+                &command,
+                "ready to accept connections",
+            )
+        };
         let mut started = start();
         // After SIGKILL its children may live a moment longer, with the memory that they share.
         for _ in 0..50 {
@@ -166,32 +173,29 @@ impl Server {
                 _ => break,
             }
         }
-        *self.running.lock() = Some(started?);
+        self.place.run(started?);
         Ok(())
     }
 
     /// What it wrote since its last start.
     pub fn log(&self) -> String {
-        self.running
-            .lock()
-            .as_ref()
-            .map_or_else(String::new, Watched::log)
+        self.place.log()
     }
 
     fn data(&self) -> PathBuf {
-        self.directory.join("data")
+        self.place.directory.join("data")
     }
 
     /// Makes the data directory, from the template if there is one.
     fn prepare(&self) -> Result<(), ServerError> {
         let data = self.data();
-        self.binaries.give(&self.directory)?;
+        self.binaries.give(&self.place.directory)?;
         let template = self.binaries.template()?;
         match template.filter(|template| template.exists()) {
             Some(template) => copy(&template, &data)?,
             None => self.initialise(&data)?,
         }
-        let files = [&data, &self.directory];
+        let files = [&data, &self.place.directory];
         for path in files {
             let mode = fs::Permissions::from_mode(if path == &data { 0o700 } else { 0o755 });
             fs::set_permissions(path, mode).map_err(at("set the rights of", path))?;
@@ -227,7 +231,7 @@ impl Server {
             ])
             .args(["--locale=C", "--wal-segsize=4", "--username", OWNER, "-D"])
             .arg(data)
-            .current_dir(&self.directory);
+            .current_dir(&self.place.directory);
         run(&mut initdb)?;
         if let Some(template) = self.binaries.template()? {
             let part = template.with_extension(std::process::id().to_string());
@@ -249,7 +253,7 @@ impl Server {
             ("port", self.port.to_string()),
             (
                 "unix_socket_directories",
-                self.directory.display().to_string(),
+                self.place.directory.display().to_string(),
             ),
             ("fsync", on(self.settings.fsync)),
             ("full_page_writes", on(self.settings.fsync)),
@@ -265,27 +269,6 @@ impl Server {
             command.arg("-c").arg(format!("{name}={value}"));
         }
         command
-    }
-
-    fn signal(&self, name: &str) {
-        if let Some(server) = self.running.lock().as_mut() {
-            server.signal(name);
-        }
-    }
-
-    fn end_with(&self, signal: &str) {
-        if let Some(mut server) = self.running.lock().take() {
-            server.signal(signal);
-            server.ended();
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-        // What cannot be removed lies in the system's temporary directory.
-        let _ = fs::remove_dir_all(&self.directory);
     }
 }
 
@@ -453,7 +436,7 @@ mod tests {
         server.stop();
         server.restart().unwrap();
         assert_eq!(server.sql(&name, "SELECT n FROM t").unwrap(), "7");
-        let directory = server.directory.clone();
+        let directory = server.place.directory.clone();
         drop(server);
         assert!(!directory.exists());
     }
@@ -467,7 +450,7 @@ mod tests {
         let server = Server::shared();
         println!(
             "socket {}/.s.PGSQL.{}",
-            server.directory.display(),
+            server.place.directory.display(),
             server.port
         );
         let mut line = String::new();

@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use parking_lot::Mutex;
-
-use crate::watched::{ServerError, Watched, directory, free_port, on_path};
+use crate::watched::{Place, ServerError, Watched, directory, free_port, on_path};
 
 /// What becomes of the data when the server ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +21,10 @@ pub enum Persistence {
 /// database number where several share one.
 #[derive(Debug)]
 pub struct Server {
-    directory: PathBuf,
+    place: Place,
     program: PathBuf,
     port: u16,
     persistence: Persistence,
-    running: Mutex<Option<Watched>>,
 }
 
 impl Server {
@@ -41,11 +38,10 @@ impl Server {
             package: "redis-server",
         })?;
         let server = Self {
-            directory: directory("redis")?,
+            place: Place::new(directory("redis")?),
             program,
             port: free_port()?,
             persistence,
-            running: Mutex::new(None),
         };
         server.restart()?;
         Ok(server)
@@ -63,32 +59,32 @@ impl Server {
 
     /// The Unix socket.
     pub fn socket(&self) -> PathBuf {
-        self.directory.join("redis.sock")
+        self.place.directory.join("redis.sock")
     }
 
     /// Where its files are.
     pub fn directory(&self) -> &Path {
-        &self.directory
+        &self.place.directory
     }
 
     /// Ends it with SIGKILL, as when its machine's memory runs out.
     pub fn kill(&self) {
-        self.end_with("KILL");
+        self.place.end_with("KILL");
     }
 
     /// Ends it in order.
     pub fn stop(&self) {
-        self.end_with("TERM");
+        self.place.end_with("TERM");
     }
 
     /// Holds it: connections stay open and nothing is answered, as when its machine hangs.
     pub fn freeze(&self) {
-        self.signal("STOP");
+        self.place.signal("STOP");
     }
 
     /// Lets a held one go on.
     pub fn thaw(&self) {
-        self.signal("CONT");
+        self.place.signal("CONT");
     }
 
     /// Starts it again with its old files, at the same addresses; one that runs is ended first.
@@ -98,20 +94,17 @@ impl Server {
     pub fn restart(&self) -> Result<(), ServerError> {
         self.stop();
         let started = Watched::start(
-            &self.directory,
+            &self.place.directory,
             &self.command(),
             "eady to accept connections",
         )?;
-        *self.running.lock() = Some(started);
+        self.place.run(started);
         Ok(())
     }
 
     /// What it wrote since its last start.
     pub fn log(&self) -> String {
-        self.running
-            .lock()
-            .as_ref()
-            .map_or_else(String::new, Watched::log)
+        self.place.log()
     }
 
     fn command(&self) -> Command {
@@ -126,29 +119,8 @@ impl Server {
             .arg(self.socket())
             .args(["--appendonly", append_only, "--appendfsync", "always"])
             .args(["--save", "", "--dir"])
-            .arg(&self.directory);
+            .arg(&self.place.directory);
         command
-    }
-
-    fn signal(&self, name: &str) {
-        if let Some(server) = self.running.lock().as_mut() {
-            server.signal(name);
-        }
-    }
-
-    fn end_with(&self, signal: &str) {
-        if let Some(mut server) = self.running.lock().take() {
-            server.signal(signal);
-            server.ended();
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
-        // What cannot be removed lies in the system's temporary directory.
-        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
 

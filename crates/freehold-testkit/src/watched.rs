@@ -177,6 +177,57 @@ impl Drop for Watched {
     }
 }
 
+/// A server that may be ended and started again, and the directory that goes with it.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) directory: PathBuf,
+    running: Mutex<Option<Watched>>,
+}
+
+impl Place {
+    /// A place where nothing runs yet.
+    pub(crate) fn new(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            running: Mutex::new(None),
+        }
+    }
+
+    /// From now on this one runs here.
+    pub(crate) fn run(&self, server: Watched) {
+        *self.running.lock() = Some(server);
+    }
+
+    /// Sends a signal, by its name without `SIG`, if a server runs.
+    pub(crate) fn signal(&self, name: &str) {
+        if let Some(server) = self.running.lock().as_mut() {
+            server.signal(name);
+        }
+    }
+
+    /// Ends the server by a signal, if one runs, and leaves its files.
+    pub(crate) fn end_with(&self, signal: &str) {
+        if let Some(mut server) = self.running.lock().take() {
+            server.signal(signal);
+            server.ended();
+        }
+    }
+
+    /// What the server wrote since its last start.
+    pub(crate) fn log(&self) -> String {
+        let running = self.running.lock();
+        running.as_ref().map_or_else(String::new, Watched::log)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.end_with("KILL");
+        // What cannot be removed lies in the system's temporary directory.
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
 /// What a server wrote.
 #[derive(Debug, Default)]
 struct Log {
