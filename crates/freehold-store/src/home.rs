@@ -8,11 +8,12 @@ use sqlx::migrate::{Migration, MigrationType};
 use uuid::Uuid;
 
 use crate::StoreError;
+use crate::columns::integer;
 use crate::record::Bill;
 use crate::spool::SegmentId;
 
 /// Cursors of spools that have not been heard of for so long are dropped: 90 days.
-pub(crate) const CURSOR_KEPT_MS: i64 = 90 * 24 * 3_600_000;
+const CURSOR_KEPT_MS: i64 = 90 * 24 * 3_600_000;
 
 /// An outcome on its way from the spool into a database.
 #[derive(Clone, Debug)]
@@ -77,4 +78,49 @@ pub(crate) fn now_unix_ms() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How far each spool has been drained. In the words of both databases, as what follows.
+pub(crate) const GET_CURSORS: &str = "SELECT epoch, segment, offset_bytes FROM spool_cursors";
+
+/// A row of [`GET_CURSORS`].
+pub(crate) type CursorRow = (String, i64, i64);
+
+/// The rows that can be cursors.
+pub(crate) fn cursors(rows: Vec<CursorRow>) -> Vec<Cursor> {
+    let cursors = rows.into_iter().filter_map(|(epoch, number, offset)| {
+        Some(Cursor {
+            segment: SegmentId {
+                epoch: Uuid::try_parse(&epoch).ok()?,
+                number: u64::try_from(number).ok()?,
+            },
+            offset: u64::try_from(offset).ok()?,
+        })
+    });
+    cursors.collect()
+}
+
+/// Moves a cursor; bound to [`cursor_cells`].
+pub(crate) const SET_CURSOR: &str = "
+    INSERT INTO spool_cursors (epoch, segment, offset_bytes, updated_unix_ms)
+    VALUES ($1, $2, $3, $4)
+    ON CONFLICT (epoch) DO UPDATE SET segment = excluded.segment,
+        offset_bytes = excluded.offset_bytes, updated_unix_ms = excluded.updated_unix_ms";
+
+/// The cells of a cursor: its epoch, segment, offset, and when it was moved.
+pub(crate) fn cursor_cells(cursor: Cursor, now_unix_ms: i64) -> (String, [i64; 3]) {
+    let (segment, offset) = (integer(cursor.segment.number), integer(cursor.offset));
+    let epoch = cursor.segment.epoch.simple().to_string();
+    (epoch, [segment, offset, now_unix_ms])
+}
+
+/// Forgets a spool's cursor, and those that nobody moved after a time; bound to
+/// [`forgotten_cells`].
+pub(crate) const FORGET_CURSOR: &str =
+    "DELETE FROM spool_cursors WHERE epoch = $1 OR updated_unix_ms < $2";
+
+/// Which cursor to forget, and the time.
+pub(crate) fn forgotten_cells(epoch: Uuid) -> (String, i64) {
+    let before = integer(now_unix_ms()).saturating_sub(CURSOR_KEPT_MS);
+    (epoch.simple().to_string(), before)
 }

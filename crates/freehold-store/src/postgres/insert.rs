@@ -12,10 +12,10 @@ use uuid::Uuid;
 use super::{is_about_the_row, storable};
 use crate::StoreError;
 use crate::columns::{
-    Cell, DIMENSION_COLUMNS, Kind, OUTCOME_COLUMNS, SUMS, UsageCells, UsageTable, integer,
-    outcome_cells, sum_columns,
+    Cell, DIMENSION_COLUMNS, Kind, OUTCOME_COLUMNS, SUMS, UsageCells, UsageTable, outcome_cells,
+    sum_columns,
 };
-use crate::home::{Committed, Cursor, Entry};
+use crate::home::{Committed, Cursor, Entry, SET_CURSOR, cursor_cells};
 use crate::rollup::{DimensionBound, Rollup, add_outcome, by_day};
 
 type Bound = Query<'static, Postgres, PgArguments>;
@@ -235,14 +235,7 @@ fn upsert(statement: &'static str, rollup: &Rollup) -> Bound {
 }
 
 fn set_cursor(cursor: Cursor, now_unix_ms: i64) -> Bound {
-    sqlx::query(
-        "INSERT INTO spool_cursors (epoch, segment, offset_bytes, updated_unix_ms)
-         VALUES ($1, $2, $3, $4)
-         ON CONFLICT (epoch) DO UPDATE SET segment = excluded.segment,
-             offset_bytes = excluded.offset_bytes, updated_unix_ms = excluded.updated_unix_ms",
-    )
-    .bind(cursor.segment.epoch.simple().to_string())
-    .bind(integer(cursor.segment.number))
-    .bind(integer(cursor.offset))
-    .bind(now_unix_ms)
+    let (epoch, [segment, offset, now_unix_ms]) = cursor_cells(cursor, now_unix_ms);
+    let query = sqlx::query(SET_CURSOR).bind(epoch).bind(segment);
+    query.bind(offset).bind(now_unix_ms)
 }

@@ -114,14 +114,7 @@ impl PromptError {
 
     /// The error and its causes in one line, for logs.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        crate::error::chain(self)
     }
 
     /// True when it is a matter of keys rather than of the disk.
