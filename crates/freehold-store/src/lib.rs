@@ -49,4 +49,4 @@ pub use query::{
 pub use reader::Reader;
 pub use settings::{SpoolSettings, StoreSettings, SyncPolicy};
 pub use spool::{Spool, SpoolStatus};
-pub use under_way::Journal;
+pub use under_way::{Journal, Life};

@@ -118,6 +118,35 @@ impl Reader {
         Ok(stored.or(waiting.pop()))
     }
 
+    /// Those of these outcomes that there are, in no order: in the database, or in the spool on their
+    /// way there.
+    ///
+    /// # Errors
+    /// When the database or the spool cannot be read.
+    pub async fn outcomes(&self, ids: &[RequestId]) -> Result<Vec<Outcome>, StoreError> {
+        let wanted: HashSet<RequestId> = ids.iter().copied().collect();
+        let (mut found, connection) = self
+            .read_waiting(move |found, outcome| {
+                if wanted.contains(&outcome.id) {
+                    found.push(outcome);
+                }
+            })
+            .await?;
+        found.sort_by_key(|outcome| outcome.id);
+        found.dedup_by_key(|outcome| outcome.id);
+        let Some(mut connection) = connection else {
+            return Ok(found);
+        };
+        for id in ids {
+            if let Some(stored) = select::outcome(&mut connection, *id).await? {
+                found.retain(|waiting| waiting.id != *id);
+                found.push(stored);
+            }
+        }
+        connection.close().await;
+        Ok(found)
+    }
+
     /// The newest outcomes, newest first.
     ///
     /// # Errors

@@ -6,6 +6,8 @@
 //! whose upstream may have billed something that nobody recorded. The next start records them: an
 //! outcome that is in the spool already has the same id, and counts once.
 
+mod lives;
+
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
@@ -13,8 +15,11 @@ use freehold_ports::{LedgerError, Slot, UnderWay};
 use freehold_types::Outcome;
 use parking_lot::Mutex;
 
+use self::lives::Lives;
 use crate::StoreError;
 use crate::spool::frame::{self, Found};
+
+pub use self::lives::Life;
 
 /// Room for one request. Names are bounded, so that all of them fit.
 const SLOT_BYTES: u64 = 4_096;
@@ -25,6 +30,7 @@ pub struct Journal {
     file: File,
     path: PathBuf,
     slots: Mutex<Slots>,
+    lives: Lives,
 }
 
 #[derive(Debug, Default)]
@@ -68,7 +74,20 @@ impl Journal {
             file,
             path,
             slots: Mutex::default(),
+            // Only now is the ledger told of all that the last life sent.
+            lives: Lives::begin(dir, lives::boot().as_deref()),
         })
+    }
+
+    /// The life of this gateway that keeps the journal.
+    pub fn life(&self) -> Life {
+        self.lives.now
+    }
+
+    /// Whether a life has kept this journal and is over, and all that it sent is in the ledger: what
+    /// it reserved and the ledger does not know, it never sent.
+    pub fn has_told_all(&self, life: Life) -> bool {
+        self.lives.before.contains(&life)
     }
 
     fn wipe(&self, slot: u32) -> std::io::Result<()> {

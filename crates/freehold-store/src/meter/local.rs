@@ -72,26 +72,6 @@ impl LocalMeter {
         }
     }
 
-    /// How much of each budget is used, in no order.
-    pub fn standings(&self) -> Vec<Standings> {
-        let now_unix_ms = self.clock.unix_ms();
-        let books = self.books.lock();
-        let mut standings = vec![];
-        for (scope, state) in &books.scopes {
-            for (period, periods) in &state.spends {
-                let period = PeriodStart::holding(*period, now_unix_ms);
-                let spend = periods.get(&period).copied().unwrap_or_default();
-                standings.push(Standings {
-                    scope: scope.clone(),
-                    period,
-                    spent: spend.spent,
-                    reserved: spend.reserved,
-                });
-            }
-        }
-        standings
-    }
-
     /// Requests that are reserved and not settled.
     pub fn held(&self) -> usize {
         self.books.lock().held.len()
@@ -176,6 +156,28 @@ impl History for LocalMeter {
     ) -> BoxFuture<'_, Result<(), ReserveError>> {
         self.told(scope, period, spent);
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn standings<'a>(
+        &'a self,
+        budgets: &'a [(Scope, PeriodStart)],
+    ) -> BoxFuture<'a, Result<Vec<Standings>, ReserveError>> {
+        let books = self.books.lock();
+        let standings = budgets.iter().map(|(scope, period)| {
+            let spends = books.scopes.get(scope).map(|state| &state.spends);
+            let periods = spends.and_then(|spends| spends.get(&period.period));
+            let spend = periods.and_then(|periods| periods.get(period)).copied();
+            let Spend {
+                spent, reserved, ..
+            } = spend.unwrap_or_default();
+            Standings {
+                scope: scope.clone(),
+                period: *period,
+                spent,
+                reserved,
+            }
+        });
+        Box::pin(std::future::ready(Ok(standings.collect())))
     }
 }
 

@@ -10,7 +10,7 @@ use freehold_types::NanoUsd;
 
 pub use local::LocalMeter;
 pub use period::PeriodStart;
-pub use shared::{SharedMeter, SharedSettings, Stance};
+pub use shared::{Census, Lapsed, SharedMeter, SharedSettings, Stance};
 
 /// How much of a budget is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,4 +57,13 @@ pub trait History: Meter {
         period: PeriodStart,
         spent: NanoUsd,
     ) -> BoxFuture<'_, Result<(), ReserveError>>;
+
+    /// How much of each of these budgets is used, in their order.
+    ///
+    /// # Errors
+    /// When the accounts do not answer.
+    fn standings<'a>(
+        &'a self,
+        budgets: &'a [(Scope, PeriodStart)],
+    ) -> BoxFuture<'a, Result<Vec<Standings>, ReserveError>>;
 }

@@ -177,24 +177,17 @@ impl Desk {
     /// What a scope has spent and reserved of its budget of this day.
     pub(crate) async fn spent(&self, scope: &Scope) -> (NanoUsd, NanoUsd) {
         let today = PeriodStart::holding(Period::Day, self.clock.unix_ms());
-        let standings = match &self.home {
-            Home::Local(meter) => meter.standings(),
-            Home::Shared(meter) => {
-                let asked = [(scope.clone(), today)];
-                meter.standings(&asked).await.unwrap().0
-            }
-        };
-        let found = standings
-            .iter()
-            .find(|standing| standing.scope == *scope && standing.period == today);
-        found.map_or_else(Default::default, |found| (found.spent, found.reserved))
+        let asked = [(scope.clone(), today)];
+        let standings = self.meter.standings(&asked).await.unwrap();
+        assert_eq!((&standings[0].scope, standings[0].period), (scope, today));
+        (standings[0].spent, standings[0].reserved)
     }
 
     /// Requests that are reserved and not settled.
     pub(crate) async fn held(&self) -> u64 {
         match &self.home {
             Home::Local(meter) => meter.held() as u64,
-            Home::Shared(meter) => meter.standings(&[]).await.unwrap().1,
+            Home::Shared(meter) => meter.census(&[]).await.unwrap().held,
         }
     }
 }

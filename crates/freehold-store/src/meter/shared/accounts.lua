@@ -4,9 +4,11 @@
 --   minute:SCOPE     hash    r<second>, t<second>: requests and tokens of that second
 --   running:SCOPE    set     ids of requests under way
 --   spend:SCOPE:...  hash    spent, reserved (nano-USD); missing: nobody has told what was spent
---   hold:ID          hash    what a request reserved; gone when it is settled
+--   hold:ID          hash    what a request reserved, and in which life of a gateway; gone when it
+--                            is settled
+--   over:ID          text    a settlement came first: what is asked for later has ended
 --   leases           zset    ids of holds by the time their gateway must have renewed them
---   lapsed           zset    ids whose gateway has not: what they reserved counts as spent
+--   lapsed           zset    ids whose gateway has not, by when: what they reserved counts as spent
 --
 -- Amounts of money stay texts: the server adds 64-bit integers, Lua would add floats.
 
@@ -17,6 +19,10 @@ local clock = redis.call('TIME')
 local now = tonumber(clock[1]) * 1000 + math.floor(tonumber(clock[2]) / 1000) + ask.offset_ms
 local second = math.floor(now / 1000)
 local window = 61
+-- Lapsed requests that one gateway is told of at once.
+local told_at_once = 100
+-- How long a settlement may overtake its reservation, in seconds: both were sent within one.
+local overtaken_s = 600
 
 local function negative(amount)
   return amount == '0' and '0' or '-' .. amount
@@ -158,6 +164,9 @@ end
 
 local function reserve()
   reap()
+  if redis.call('EXISTS', prefix .. 'over:' .. ask.id) == 1 then
+    return { short = { what = 'over', bound = 0 } }
+  end
   local key = prefix .. 'hold:' .. ask.id
   if redis.call('EXISTS', key) == 0 then
     for index, bound in ipairs(ask.bounds) do
@@ -169,7 +178,8 @@ local function reserve()
     end
     local held = {}
     for _, bound in ipairs(ask.bounds) do table.insert(held, take(bound)) end
-    redis.call('HSET', key, 'cost', ask.cost, 'tokens', ask.tokens, 'second', second, 'bounds', cjson.encode(held))
+    redis.call('HSET', key, 'cost', ask.cost, 'tokens', ask.tokens, 'second', second, 'bounds', cjson.encode(held),
+      'life', ask.life)
     redis.call('ZADD', prefix .. 'leases', now + ask.lease_ms, ask.id)
   end
   return { standing = standing(ask.bounds) }
@@ -199,9 +209,12 @@ local function settle()
     redis.call('DEL', key)
     redis.call('ZREM', prefix .. 'leases', ask.id)
     redis.call('ZREM', prefix .. 'lapsed', ask.id)
-  elseif ask.keys and redis.call('SET', prefix .. 'charged:' .. ask.id, '1', 'NX', 'EX', ask.lapsed_s) then
-    -- Admitted without the accounts: charged afterwards, once.
-    for _, spend in ipairs(ask.keys) do add(prefix .. spend, 'spent', ask.cost) end
+  else
+    redis.call('SET', prefix .. 'over:' .. ask.id, '1', 'EX', overtaken_s)
+    if ask.keys and redis.call('SET', prefix .. 'charged:' .. ask.id, '1', 'NX', 'EX', ask.lapsed_s) then
+      -- Admitted without the accounts: charged afterwards, once.
+      for _, spend in ipairs(ask.keys) do add(prefix .. spend, 'spent', ask.cost) end
+    end
   end
   return { alerts = alerts }
 end
@@ -211,7 +224,20 @@ local function renew()
     redis.call('ZADD', prefix .. 'leases', 'XX', now + ask.lease_ms, id)
   end
   reap()
-  return { lapsed = redis.call('ZRANGE', prefix .. 'lapsed', 0, 99) }
+  -- What nobody could tell for so long stays spent.
+  redis.call('ZREMRANGEBYSCORE', prefix .. 'lapsed', '-inf', now - ask.lapsed_s * 1000)
+  local found = redis.call('ZRANGE', prefix .. 'lapsed', ask.skip, ask.skip + told_at_once - 1)
+  local lapsed = {}
+  for _, id in ipairs(found) do
+    local hold = redis.call('HMGET', prefix .. 'hold:' .. id, 'cost', 'life')
+    if hold[1] then
+      table.insert(lapsed, { id = id, cost = hold[1], life = hold[2] or '' })
+    else
+      redis.call('ZREM', prefix .. 'lapsed', id)
+    end
+  end
+  -- The next time, it goes on behind these; at the end, from the beginning.
+  return { lapsed = lapsed, skip = #found == told_at_once and ask.skip + #lapsed or 0 }
 end
 
 local function unknown()
@@ -237,7 +263,11 @@ local function standings()
     local spend = redis.call('HMGET', prefix .. key, 'spent', 'reserved')
     table.insert(all, { spent = spend[1] or '0', reserved = spend[2] or '0' })
   end
-  return { standings = all, held = redis.call('ZCARD', prefix .. 'leases') }
+  return {
+    standings = all,
+    held = redis.call('ZCARD', prefix .. 'leases'),
+    lapsed_count = redis.call('ZCARD', prefix .. 'lapsed'),
+  }
 end
 
 local calls = {

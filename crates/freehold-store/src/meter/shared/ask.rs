@@ -5,6 +5,7 @@ use freehold_types::{NanoUsd, RequestId};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::time::Duration;
 
+use crate::Life;
 use crate::meter::PeriodStart;
 
 /// How long a budget's sums stay after its day or month, in seconds: requests may end late.
@@ -18,6 +19,8 @@ pub(super) enum Call {
     Settle(Settle),
     Renew {
         ids: Vec<RequestId>,
+        /// Lapsed requests that this gateway was told of before.
+        skip: u64,
     },
     #[serde(serialize_with = "keys")]
     Unknown(Vec<String>),
@@ -42,6 +45,7 @@ fn keys<S: serde::Serializer>(keys: &[String], serializer: S) -> Result<S::Ok, S
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Reserve {
     id: RequestId,
+    life: Life,
     tokens: u64,
     cost: String,
     bounds: Vec<AskedBound>,
@@ -91,7 +95,7 @@ impl Call {
         }
     }
 
-    pub(super) fn reserve(asked: &Reservation) -> Self {
+    pub(super) fn reserve(asked: &Reservation, life: Life) -> Self {
         let bounds = asked.bounds.iter().map(|bound| {
             let limits = &bound.limits;
             let budgets = limits.budgets.iter().enumerate().map(|(index, budget)| {
@@ -113,6 +117,7 @@ impl Call {
         });
         Self::Reserve(Reserve {
             id: asked.id,
+            life,
             tokens: asked.tokens,
             cost: nanos(asked.cost),
             bounds: bounds.collect(),
@@ -128,8 +133,8 @@ impl Call {
         })
     }
 
-    pub(super) fn renew(ids: Vec<RequestId>) -> Self {
-        Self::Renew { ids }
+    pub(super) fn renew(ids: Vec<RequestId>, skip: u64) -> Self {
+        Self::Renew { ids, skip }
     }
 
     pub(super) fn restore(key: String, spent: NanoUsd, period: PeriodStart) -> Self {
@@ -174,7 +179,9 @@ pub(super) struct Reply {
     #[serde(deserialize_with = "list")]
     pub(super) alerts: Vec<String>,
     #[serde(deserialize_with = "list")]
-    pub(super) lapsed: Vec<String>,
+    pub(super) lapsed: Vec<LapsedHold>,
+    pub(super) lapsed_count: u64,
+    pub(super) skip: u64,
     #[serde(deserialize_with = "list")]
     pub(super) missing: Vec<usize>,
     #[serde(deserialize_with = "list")]
@@ -198,6 +205,14 @@ pub(super) struct Short {
     pub(super) reserved: Option<String>,
     #[serde(default)]
     pub(super) way: Option<String>,
+}
+
+/// What a gateway that gave no sign of life had reserved.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct LapsedHold {
+    pub(super) id: String,
+    pub(super) cost: String,
+    pub(super) life: String,
 }
 
 #[derive(Clone, Debug, Deserialize)]

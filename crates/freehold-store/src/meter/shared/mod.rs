@@ -3,6 +3,7 @@
 mod ask;
 mod link;
 mod outage;
+mod pending;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,10 +18,12 @@ use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio::sync::Notify;
 
-use self::ask::{Call, Reply, Short, budget_key};
+use self::ask::{Call, LapsedHold, Reply, Short, budget_key};
 use self::link::Link;
 use self::outage::Allowance;
+use self::pending::{Pending, Settlement};
 use super::{History, MeterError, PeriodStart, Standings};
+use crate::Life;
 
 pub use self::outage::Stance;
 
@@ -44,6 +47,9 @@ pub struct SharedSettings {
     pub timeout: Duration,
     /// What holds while it does not.
     pub stance: Stance,
+    /// Which life of a gateway reserves: when it is over, the next life of the same gateway can tell
+    /// what it never sent.
+    pub life: Life,
 }
 
 impl SharedSettings {
@@ -55,8 +61,46 @@ impl SharedSettings {
             lease: Duration::from_secs(60),
             timeout: Duration::from_millis(500),
             stance: Stance::Deny,
+            life: Life::begin(),
         }
     }
+
+    /// Asks the server whether it is there and can keep accounts.
+    ///
+    /// # Errors
+    /// Why not, without the address.
+    pub async fn reach(&self) -> Result<(), ReserveError> {
+        let unreachable = |error: MeterError| ReserveError::Unreachable(error.to_string());
+        let link = Link::new(self.clone()).map_err(unreachable)?;
+        let nothing = Call::Standings(vec![]);
+        link.ask(&nothing)
+            .await
+            .map(drop)
+            .map_err(ReserveError::Unreachable)
+    }
+}
+
+/// A request whose gateway gave no sign of life until its lease was over. What it reserved counts as
+/// spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lapsed {
+    /// The request.
+    pub id: RequestId,
+    /// The money that it reserved.
+    pub reserved: NanoUsd,
+    /// The life of a gateway in which it was reserved.
+    pub life: Option<Life>,
+}
+
+/// How the shared accounts stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Census {
+    /// The budgets that were asked for, in their order.
+    pub standings: Vec<Standings>,
+    /// Requests under way at all gateways.
+    pub held: u64,
+    /// Requests of dead gateways that nobody has settled.
+    pub lapsed: u64,
 }
 
 /// How a request under way was admitted.
@@ -66,15 +110,6 @@ enum Way {
     Shared,
     /// By this gateway's own allowance, while they were away.
     Allowed,
-}
-
-/// What is still to be told to the server.
-#[derive(Clone, Debug)]
-struct Settlement {
-    id: RequestId,
-    used: Used,
-    /// The budgets of a request that was admitted without the accounts.
-    charged: Option<Vec<String>>,
 }
 
 /// The meter of a gateway that is one of many.
@@ -89,10 +124,11 @@ struct Inner {
     clock: Arc<dyn Clock>,
     allowance: Option<Allowance>,
     under_way: Mutex<HashMap<RequestId, Way>>,
-    pending: Mutex<Vec<Settlement>>,
+    pending: Mutex<Pending>,
     more: Notify,
-    /// Requests whose gateway died before they were settled.
-    lapsed: Mutex<Vec<RequestId>>,
+    life: Life,
+    /// Requests whose gateway died before they were settled: those that the server told of last.
+    lapsed: Mutex<Vec<Lapsed>>,
 }
 
 impl Drop for SharedMeter {
@@ -108,7 +144,7 @@ impl SharedMeter {
     /// When the address cannot be one.
     pub fn new(settings: SharedSettings, clock: Arc<dyn Clock>) -> Result<Self, MeterError> {
         let allowance = Allowance::new(&settings.stance, Arc::clone(&clock));
-        let lease = settings.lease;
+        let (lease, life) = (settings.lease, settings.life);
         let inner = Arc::new(Inner {
             link: Link::new(settings)?,
             clock,
@@ -116,6 +152,7 @@ impl SharedMeter {
             under_way: Mutex::default(),
             pending: Mutex::default(),
             more: Notify::new(),
+            life,
             lapsed: Mutex::default(),
         });
         let settling = tokio::spawn(Arc::clone(&inner).settle_pending());
@@ -126,16 +163,15 @@ impl SharedMeter {
         })
     }
 
-    /// Requests whose gateway died before they were settled: what they reserved counts as spent.
-    /// Whoever finds their outcomes in the ledger says what they really used by
-    /// [`SharedMeter::settle_lapsed`].
-    pub fn lapsed(&self) -> Vec<RequestId> {
-        self.inner.lapsed.lock().clone()
+    /// Takes those requests of dead gateways that the server told of since the last call: at most a
+    /// hundred each time that this gateway gives a sign of life, and all of them in turns. Whoever
+    /// knows what they really used says so by [`SharedMeter::settle_lapsed`]; the others come again.
+    pub fn take_lapsed(&self) -> Vec<Lapsed> {
+        std::mem::take(&mut *self.inner.lapsed.lock())
     }
 
     /// What a request of a dead gateway used.
     pub fn settle_lapsed(&self, id: RequestId, used: Used) {
-        self.inner.lapsed.lock().retain(|lapsed| *lapsed != id);
         self.inner.push(Settlement {
             id,
             used,
@@ -147,19 +183,20 @@ impl SharedMeter {
     ///
     /// # Errors
     /// When the server does not answer.
-    pub async fn standings(
-        &self,
-        budgets: &[(Scope, PeriodStart)],
-    ) -> Result<(Vec<Standings>, u64), ReserveError> {
+    pub async fn census(&self, budgets: &[(Scope, PeriodStart)]) -> Result<Census, ReserveError> {
         let reply = self.inner.ask(&Call::Standings(keys(budgets))).await?;
         let spends = reply.standings.into_iter().zip(budgets);
         let standings = spends.map(|(spend, (scope, period))| Standings {
             scope: scope.clone(),
             period: *period,
-            spent: NanoUsd::from_nanos(spend.spent.parse().unwrap_or(0)),
-            reserved: NanoUsd::from_nanos(spend.reserved.parse().unwrap_or(0)),
+            spent: amount(&spend.spent),
+            reserved: amount(&spend.reserved),
         });
-        Ok((standings.collect(), reply.held))
+        Ok(Census {
+            standings: standings.collect(),
+            held: reply.held,
+            lapsed: reply.lapsed_count,
+        })
     }
 
     /// Waits until everything that was settled is told to the server.
@@ -229,6 +266,13 @@ impl History for SharedMeter {
             self.inner.ask(&call).await.map(drop)
         })
     }
+
+    fn standings<'a>(
+        &'a self,
+        budgets: &'a [(Scope, PeriodStart)],
+    ) -> BoxFuture<'a, Result<Vec<Standings>, ReserveError>> {
+        Box::pin(async move { Ok(self.census(budgets).await?.standings) })
+    }
 }
 
 impl Inner {
@@ -237,7 +281,7 @@ impl Inner {
     }
 
     async fn reserve(&self, asked: &Reservation) -> Result<Standing, ReserveError> {
-        match self.ask(&Call::reserve(asked)).await {
+        match self.ask(&Call::reserve(asked, self.life)).await {
             Ok(Reply {
                 short: Some(short),
                 standing,
@@ -252,12 +296,8 @@ impl Inner {
             }
             Err(error) => {
                 // It may have been taken all the same.
-                let nothing = Used::default();
-                self.push(Settlement {
-                    id: asked.id,
-                    used: nothing,
-                    charged: None,
-                });
+                self.pending.lock().give_back(asked.id);
+                self.more.notify_one();
                 let Some(allowance) = &self.allowance else {
                     return Err(error);
                 };
@@ -293,10 +333,7 @@ impl Inner {
                 (Shortage::Concurrent { limit }, retry)
             }
             ("budget", Some(budget)) => {
-                let amount = |text: &Option<String>| {
-                    let nanos = text.as_deref().and_then(|text| text.parse().ok());
-                    NanoUsd::from_nanos(nanos.unwrap_or(0))
-                };
+                let amount = |text: &Option<String>| amount(text.as_deref().unwrap_or_default());
                 let period = PeriodStart::holding(budget.period, asked.started_unix_ms);
                 let retry = match short.way.as_deref() {
                     Some("soon") => Some(UNFORESEEN_RETRY),
@@ -310,6 +347,9 @@ impl Inner {
                     needed: asked.cost,
                 };
                 (shortage, retry)
+            }
+            ("over", _) => {
+                return ReserveError::Unreachable("they answered too late".to_owned());
             }
             _ => {
                 return ReserveError::Unreachable(format!(
@@ -335,25 +375,15 @@ impl Inner {
     async fn settle_pending(self: Arc<Self>) {
         let mut failing = false;
         loop {
-            let batch: Vec<_> = {
-                let pending = self.pending.lock();
-                pending.iter().take(SETTLED_AT_ONCE).cloned().collect()
-            };
+            let batch = self.pending.lock().first(SETTLED_AT_ONCE);
             if batch.is_empty() {
                 self.more.notified().await;
                 continue;
             }
             let sending = batch.iter().map(|settlement| self.settle(settlement));
             let results = futures_util::future::join_all(sending).await;
-            let mut told = batch.iter().zip(&results);
-            let told: Vec<_> = told
-                .by_ref()
-                .filter(|(_, result)| result.is_ok())
-                .map(|(settlement, _)| settlement.id)
-                .collect();
-            self.pending
-                .lock()
-                .retain(|settlement| !told.contains(&settlement.id));
+            let told: Vec<_> = results.iter().map(Result::is_ok).collect();
+            self.pending.lock().told(&told);
             let failed = results.iter().find_map(|result| result.as_ref().err());
             if let Some(error) = failed {
                 if !failing {
@@ -380,6 +410,7 @@ impl Inner {
     async fn renew(self: Arc<Self>, every: Duration) {
         let mut pause = tokio::time::interval(every);
         pause.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut skip = 0;
         loop {
             pause.tick().await;
             let ids: Vec<_> = {
@@ -387,15 +418,28 @@ impl Inner {
                 let shared = under_way.iter().filter(|(_, way)| **way == Way::Shared);
                 shared.map(|(id, _)| *id).collect()
             };
-            match self.ask(&Call::renew(ids)).await {
+            match self.ask(&Call::renew(ids, skip)).await {
                 Ok(reply) => {
-                    let lapsed = reply.lapsed.iter().filter_map(|id| id.parse().ok());
+                    skip = reply.skip;
+                    let lapsed = reply.lapsed.iter().filter_map(lapsed);
                     *self.lapsed.lock() = lapsed.collect();
                 }
                 Err(error) => tracing::warn!(%error, "the accounts do not answer"),
             }
         }
     }
+}
+
+fn amount(nanos: &str) -> NanoUsd {
+    NanoUsd::from_nanos(nanos.parse().unwrap_or(0))
+}
+
+fn lapsed(hold: &LapsedHold) -> Option<Lapsed> {
+    Some(Lapsed {
+        id: hold.id.parse().ok()?,
+        reserved: amount(&hold.cost),
+        life: hold.life.parse().ok(),
+    })
 }
 
 fn keys(budgets: &[(Scope, PeriodStart)]) -> Vec<String> {
