@@ -71,7 +71,7 @@ pub(crate) const DIMENSION_COLUMNS: [&str; 9] = [
 ];
 
 /// Their sums, in the order in which they are written and read.
-pub(crate) const SUM_COLUMNS: [&str; 10] = [
+pub(crate) const SUM_COLUMNS: [&str; 12] = [
     "requests",
     "attempts",
     "input_tokens",
@@ -82,6 +82,8 @@ pub(crate) const SUM_COLUMNS: [&str; 10] = [
     "estimated_requests",
     "cost_nano_usd",
     "unknown_cost_requests",
+    "cost_gap_requests",
+    "doubtful_usage_requests",
 ];
 
 /// One column per bucket of [`crate::latency`].

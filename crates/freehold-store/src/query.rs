@@ -225,6 +225,11 @@ pub struct Totals {
     pub cost_nano_usd: NanoUsd,
     /// Requests part of whose cost is unknown: the cost is at least `cost_nano_usd`.
     pub unknown_cost_requests: u64,
+    /// Requests whose cost may differ from the invoice: no price is known for the service tier or for
+    /// a hosted tool, or the gateway died before the answer's end.
+    pub cost_gap_requests: u64,
+    /// Requests whose upstream reported usage that cannot be: what is recorded in its place is marked.
+    pub doubtful_usage_requests: u64,
     /// Half of the completed requests took at most so long; estimated from buckets.
     pub latency_p50_ms: Option<f64>,
     /// 95 of 100 completed requests took at most so long; estimated from buckets.
@@ -355,6 +360,8 @@ fn totals(sums: &StatusSums) -> Totals {
         estimated_requests: all.estimated_requests,
         cost_nano_usd: all.cost,
         unknown_cost_requests: all.unknown_cost_requests,
+        cost_gap_requests: all.cost_gap_requests,
+        doubtful_usage_requests: all.doubtful_usage_requests,
         latency_p50_ms: all.latency.quantile_ms(0.5),
         latency_p95_ms: all.latency.quantile_ms(0.95),
     }

@@ -52,6 +52,8 @@ pub(crate) struct Measures {
     pub(crate) estimated_requests: u64,
     pub(crate) cost: NanoUsd,
     pub(crate) unknown_cost_requests: u64,
+    pub(crate) cost_gap_requests: u64,
+    pub(crate) doubtful_usage_requests: u64,
     /// Of completed requests.
     pub(crate) latency: Latency,
 }
@@ -68,6 +70,11 @@ impl Measures {
             (&mut self.reasoning_tokens, other.reasoning_tokens),
             (&mut self.estimated_requests, other.estimated_requests),
             (&mut self.unknown_cost_requests, other.unknown_cost_requests),
+            (&mut self.cost_gap_requests, other.cost_gap_requests),
+            (
+                &mut self.doubtful_usage_requests,
+                other.doubtful_usage_requests,
+            ),
         ];
         for (sum, more) in sums {
             *sum = sum.saturating_add(more);
@@ -90,6 +97,8 @@ impl Measures {
             integer(self.estimated_requests),
             self.cost.nanos(),
             integer(self.unknown_cost_requests),
+            integer(self.cost_gap_requests),
+            integer(self.doubtful_usage_requests),
         ];
         let latency = self.latency.counts.iter().map(|count| integer(*count));
         for (sum, value) in sums.iter_mut().zip(counts.into_iter().chain(latency)) {
@@ -145,6 +154,8 @@ pub(crate) fn add_outcome(rollup: &mut Rollup, outcome: &Outcome) {
         attempts: u64::from(serving.is_some()),
         estimated_requests: u64::from(is_estimated(outcome)),
         unknown_cost_requests: u64::from(outcome.cost.is_none()),
+        cost_gap_requests: u64::from(has_gap(outcome)),
+        doubtful_usage_requests: u64::from(is_doubtful(outcome)),
         ..Measures::default()
     };
     if outcome.status == OutcomeStatus::Completed {
@@ -220,6 +231,20 @@ fn clamp(cost: NanoUsd) -> NanoUsd {
 /// True when there are tokens and some of them were only estimated.
 fn is_estimated(outcome: &Outcome) -> bool {
     outcome.usage.basis == UsageBasis::Estimated && outcome.usage.total_tokens() > 0
+}
+
+/// True when the cost may differ from the invoice.
+fn has_gap(outcome: &Outcome) -> bool {
+    let mut costs = outcome.attempts.iter().filter_map(|attempt| attempt.cost);
+    costs.any(|cost| cost.gap.is_some())
+}
+
+/// True when an upstream reported usage that cannot be.
+fn is_doubtful(outcome: &Outcome) -> bool {
+    let attempts = outcome.attempts.iter().map(|attempt| attempt.usage);
+    attempts
+        .chain([outcome.usage])
+        .any(|usage| usage.doubt.is_some())
 }
 
 /// What is left of `whole` without `parts`; `None` when they do not fit into it, because some of

@@ -34,7 +34,7 @@ pub(crate) async fn is_migrated(connection: &mut Connected) -> Result<bool, Stor
         format!("SELECT count(*) FROM sqlite_master WHERE name IN (VALUES {names})")
     };
     let tables = count(connection, &found).await?;
-    if tables == TABLES.len() as u64 {
+    if tables == TABLES.len() as u64 && count(connection, newest_column(connection)).await? > 0 {
         return Ok(true);
     }
     // A gateway that makes a new database takes one step after the other: there is nothing yet.
@@ -43,6 +43,16 @@ pub(crate) async fn is_migrated(connection: &mut Connected) -> Result<bool, Stor
         return Ok(false);
     }
     Err(StoreError::OlderSchema)
+}
+
+/// Counts the column that the last migration added.
+fn newest_column(connection: &Connected) -> &'static str {
+    if connection.is_postgres() {
+        "SELECT count(*) FROM pg_attribute
+         WHERE attrelid = to_regclass('usage_daily') AND attname = 'doubtful_usage_requests'"
+    } else {
+        "SELECT count(*) FROM pragma_table_info('usage_daily') WHERE name = 'doubtful_usage_requests'"
+    }
 }
 
 async fn count(connection: &mut Connected, sql: &str) -> Result<u64, StoreError> {
@@ -259,6 +269,8 @@ fn measures(row: &mut Cells<'_>) -> Result<Measures, sqlx::Error> {
         estimated_requests: row.count()?,
         cost: NanoUsd::from_nanos(row.integer()?.unwrap_or(0)),
         unknown_cost_requests: row.count()?,
+        cost_gap_requests: row.count()?,
+        doubtful_usage_requests: row.count()?,
         latency: Latency::default(),
     };
     for count in &mut measures.latency.counts {

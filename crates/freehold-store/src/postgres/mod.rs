@@ -12,10 +12,10 @@ use uuid::Uuid;
 
 use crate::columns::integer;
 use crate::home::{
-    CURSOR_KEPT_MS, Committed, Connector, Cursor, Entry, Home, migration, now_unix_ms,
+    Committed, Connector, Cursor, Entry, FORGET_CURSOR, GET_CURSORS, Home, cursors,
+    forgotten_cells, migration, now_unix_ms,
 };
 use crate::rollup::DimensionBound;
-use crate::spool::SegmentId;
 use crate::{PostgresAddress, StoreError};
 
 /// How long a server may take to be connected to.
@@ -34,7 +34,11 @@ const MIGRATIONS_TABLE: &str = "freehold_migrations";
 /// In order, and never changed once released: databases remember what was applied.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let ledger = include_str!("../../migrations/postgres/0001_ledger.sql");
-    let mut migrator = Migrator::with_migrations(vec![migration(1, "ledger", ledger)]);
+    let doubts = include_str!("../../migrations/postgres/0002_doubts.sql");
+    let mut migrator = Migrator::with_migrations(vec![
+        migration(1, "ledger", ledger),
+        migration(2, "doubts", doubts),
+    ]);
     migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
     migrator
 });
@@ -152,21 +156,10 @@ async fn is_current(connection: &mut PgConnection) -> Result<bool, StoreError> {
 impl Home for PostgresHome {
     async fn cursors(&mut self) -> Result<Vec<Cursor>, StoreError> {
         let connection = &mut self.connection;
-        let rows: Vec<(String, i64, i64)> = within(self.answer_timeout, "reading", async {
-            let query = sqlx::query_as("SELECT epoch, segment, offset_bytes FROM spool_cursors");
-            Ok(query.fetch_all(connection).await?)
-        })
-        .await?;
-        let cursors = rows.into_iter().filter_map(|(epoch, number, offset)| {
-            Some(Cursor {
-                segment: SegmentId {
-                    epoch: Uuid::try_parse(&epoch).ok()?,
-                    number: u64::try_from(number).ok()?,
-                },
-                offset: u64::try_from(offset).ok()?,
-            })
+        let rows = within(self.answer_timeout, "reading", async {
+            Ok(sqlx::query_as(GET_CURSORS).fetch_all(connection).await?)
         });
-        Ok(cursors.collect())
+        Ok(cursors(rows.await?))
     }
 
     async fn commit(&mut self, entries: &[Entry], cursor: Cursor) -> Result<Committed, StoreError> {
@@ -187,11 +180,8 @@ impl Home for PostgresHome {
     }
 
     async fn forget(&mut self, epoch: Uuid) -> Result<(), StoreError> {
-        let before = integer(now_unix_ms()).saturating_sub(CURSOR_KEPT_MS);
-        let query =
-            sqlx::query("DELETE FROM spool_cursors WHERE epoch = $1 OR updated_unix_ms < $2")
-                .bind(epoch.simple().to_string())
-                .bind(before);
+        let (epoch, before) = forgotten_cells(epoch);
+        let query = sqlx::query(FORGET_CURSOR).bind(epoch).bind(before);
         within(self.answer_timeout, "writing", async {
             query.execute(&mut self.connection).await?;
             Ok(())

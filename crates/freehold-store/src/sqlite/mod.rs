@@ -14,18 +14,20 @@ use uuid::Uuid;
 use crate::StoreError;
 use crate::columns::integer;
 use crate::home::{
-    CURSOR_KEPT_MS, Committed, Connector, Cursor, Entry, Home, migration, now_unix_ms,
+    Committed, Connector, Cursor, Entry, FORGET_CURSOR, GET_CURSORS, Home, cursors,
+    forgotten_cells, migration, now_unix_ms,
 };
 use crate::rollup::DimensionBound;
-use crate::spool::SegmentId;
 
 /// In order, and never changed once released: databases remember what was applied.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let ledger = include_str!("../../migrations/sqlite/0001_ledger.sql");
     let teams = include_str!("../../migrations/sqlite/0002_teams_and_days.sql");
+    let doubts = include_str!("../../migrations/sqlite/0003_doubts.sql");
     Migrator::with_migrations(vec![
         migration(1, "ledger", ledger),
         migration(2, "teams and days", teams),
+        migration(3, "doubts", doubts),
     ])
 });
 
@@ -92,7 +94,8 @@ impl SqliteHome {
 
 impl Home for SqliteHome {
     async fn cursors(&mut self) -> Result<Vec<Cursor>, StoreError> {
-        cursors(&mut self.connection).await
+        let rows = sqlx::query_as(GET_CURSORS).fetch_all(&mut self.connection);
+        Ok(cursors(rows.await?))
     }
 
     async fn commit(&mut self, entries: &[Entry], cursor: Cursor) -> Result<Committed, StoreError> {
@@ -106,12 +109,9 @@ impl Home for SqliteHome {
     }
 
     async fn forget(&mut self, epoch: Uuid) -> Result<(), StoreError> {
-        let before = integer(now_unix_ms()).saturating_sub(CURSOR_KEPT_MS);
-        sqlx::query("DELETE FROM spool_cursors WHERE epoch = ? OR updated_unix_ms < ?")
-            .bind(epoch.simple().to_string())
-            .bind(before)
-            .execute(&mut self.connection)
-            .await?;
+        let (epoch, before) = forgotten_cells(epoch);
+        let query = sqlx::query(FORGET_CURSOR).bind(epoch).bind(before);
+        query.execute(&mut self.connection).await?;
         Ok(())
     }
 
@@ -120,23 +120,6 @@ impl Home for SqliteHome {
             tracing::warn!(%error, "the ledger's database did not close cleanly");
         }
     }
-}
-
-async fn cursors(connection: &mut SqliteConnection) -> Result<Vec<Cursor>, StoreError> {
-    let rows: Vec<(String, i64, i64)> =
-        sqlx::query_as("SELECT epoch, segment, offset_bytes FROM spool_cursors")
-            .fetch_all(connection)
-            .await?;
-    let cursors = rows.into_iter().filter_map(|(epoch, number, offset)| {
-        Some(Cursor {
-            segment: SegmentId {
-                epoch: Uuid::try_parse(&epoch).ok()?,
-                number: u64::try_from(number).ok()?,
-            },
-            offset: u64::try_from(offset).ok()?,
-        })
-    });
-    Ok(cursors.collect())
 }
 
 /// Which file a path leads to.

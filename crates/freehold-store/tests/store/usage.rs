@@ -3,7 +3,11 @@
 use std::time::Instant;
 
 use freehold_ports::Ledger;
-use freehold_store::{Edges, Filters, GroupBy, RecentQuery, Totals, UsageQuery, UsageReport};
+use freehold_store::{
+    DurableLedger, Edges, Filters, GroupBy, Reader, RecentQuery, Totals, UsageQuery, UsageReport,
+};
+use freehold_types::outcome::CostGap;
+use freehold_types::usage::UsageDoubt;
 use freehold_types::{
     ErrorKind, NanoUsd, Outcome, OutcomeStatus, Perimeter, Sensitivity, Usage, UsageBasis,
 };
@@ -22,6 +26,8 @@ on_both_homes!(
     many_outcomes_are_added_up_at_once,
     a_team_includes_its_parts,
     sums_beyond_all_bounds_stay_readable,
+    doubts_are_counted_by_request,
+    a_database_from_before_doubts_were_counted_goes_on,
 );
 
 const HOUR: u64 = 3_600_000;
@@ -585,4 +591,99 @@ async fn many_outcomes_are_added_up_at_once(home: Home) {
     assert_eq!(report.totals.requests, count - 1);
     assert!(took.as_secs() < 2, "{took:?}");
     ledger.shutdown(BOUND).await.unwrap();
+}
+
+/// Served twice over, with a gap in what the first attempt cost and a doubt about what it used.
+fn doubted(started_unix_ms: u64, gap: Option<CostGap>, doubt: Option<UsageDoubt>) -> Outcome {
+    let mut outcome = fallen_back(started_unix_ms);
+    let first = &mut outcome.attempts[0];
+    first.cost.as_mut().unwrap().gap = gap;
+    first.usage.doubt = doubt;
+    outcome
+}
+
+async fn doubts_are_counted_by_request(home: Home) {
+    let (gap, doubt) = (Some(CostGap::ToolFee), Some(UsageDoubt::Negative));
+    let outcomes = [
+        outcome(BASE),
+        doubted(BASE + 1, gap, doubt),
+        doubted(BASE + 2, Some(CostGap::Interrupted), None),
+        doubted(BASE + HOUR, gap, None),
+    ];
+    let queries = [
+        by(&[]),
+        by(&[GroupBy::Deployment]),
+        by(&[GroupBy::Hour]),
+        UsageQuery {
+            since_unix_ms: Some(BASE + 2),
+            ..by(&[])
+        },
+    ];
+    let reports = ask_both_ways(&home, &outcomes, &queries).await;
+    let doubts = |totals: &Totals| (totals.cost_gap_requests, totals.doubtful_usage_requests);
+    assert_eq!(doubts(&reports[0].totals), (3, 1));
+    // The request counts, not each of its attempts: for the deployment that served it.
+    assert_eq!(doubts(row(&reports[1], &[Some("vllm/gpt")])), (3, 1));
+    assert_eq!(doubts(row(&reports[1], &[Some("openai/gpt")])), (0, 0));
+    let hours: Vec<_> = reports[2]
+        .rows
+        .iter()
+        .map(|row| doubts(&row.totals))
+        .collect();
+    assert_eq!(hours, [(2, 1), (1, 0)]);
+    assert_eq!(doubts(&reports[3].totals), (2, 0));
+}
+
+/// Several gateways of this version start at once where one of the version before has been.
+async fn a_database_from_before_doubts_were_counted_goes_on(home: Home) {
+    let ledger = home.open();
+    ledger
+        .record(&doubted(BASE, Some(CostGap::ToolFee), None))
+        .unwrap();
+    ledger.shutdown(BOUND).await.unwrap();
+    drop(ledger);
+    let mut other = home.connect().await;
+    for table in ["usage_hourly", "usage_daily"] {
+        for column in ["cost_gap_requests", "doubtful_usage_requests"] {
+            other
+                .run(&format!("ALTER TABLE {table} DROP COLUMN {column}"))
+                .await;
+        }
+    }
+    let applied = if home.is_postgres() {
+        "freehold_migrations"
+    } else {
+        "_sqlx_migrations"
+    };
+    other
+        .run(&format!(
+            "DELETE FROM {applied} WHERE description = 'doubts'"
+        ))
+        .await;
+    drop(other);
+    let settings = ["one", "two", "three"].map(|gateway| home.settings_of(gateway));
+    let reader = Reader::open(&settings[0].database, &settings[0].spool.dir);
+    let early = reader.usage(&by(&[])).await.unwrap_err();
+    assert!(early.to_string().contains("earlier version"), "{early}");
+
+    let ledgers = settings.map(|settings| DurableLedger::open(settings).unwrap());
+    for (number, ledger) in ledgers.iter().enumerate() {
+        let doubt = Some(UsageDoubt::TooLarge);
+        let one = doubted(BASE + 1 + number as u64, None, doubt);
+        ledger.record(&one).unwrap();
+    }
+    for ledger in &ledgers {
+        ledger.flush(BOUND).await.unwrap();
+    }
+    let totals = reader.usage(&by(&[])).await.unwrap().totals;
+    assert_eq!(totals.requests, 4);
+    assert_eq!(totals.cost_nano_usd.nanos(), 4_000);
+    // What the version before has summed up has no doubts.
+    assert_eq!(
+        (totals.cost_gap_requests, totals.doubtful_usage_requests),
+        (0, 3)
+    );
+    for ledger in &ledgers {
+        ledger.shutdown(BOUND).await.unwrap();
+    }
 }
