@@ -76,7 +76,7 @@ async fn ask(gateway: &Arc<Gateway>, dialect: Dialect, request: HttpRequest) -> 
         Ok(account) => account,
         Err(refusal) => return respond::error(&refusal, None, dialect, arrival.id),
     };
-    let key = account.key.clone();
+    let who = Arc::clone(&account);
     let decode = |body, limits: &_| freehold_wire::decode_request(dialect, body, limits);
     let admission = match admission(gateway, arrival, account, request, decode).await {
         Ok(admission) => admission,
@@ -84,7 +84,7 @@ async fn ask(gateway: &Arc<Gateway>, dialect: Dialect, request: HttpRequest) -> 
             let status = status::status(&refusal).as_u16();
             gateway
                 .pipeline
-                .refused(arrival.id, arrival.unix_ms, dialect, &key, &refusal, status);
+                .refused(arrival.id, arrival.unix_ms, dialect, &who, &refusal, status);
             return respond::error(&refusal, None, dialect, arrival.id);
         }
     };

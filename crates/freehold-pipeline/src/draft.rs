@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use freehold_ports::Account;
 use freehold_types::audit::AuditName;
 use freehold_types::outcome::{ErrorSummary, Timing};
 use freehold_types::{
@@ -52,7 +53,7 @@ impl Draft {
         started_unix_ms: u64,
         dialect: Dialect,
         model: &str,
-        key: KeyName,
+        account: &Account,
     ) -> Self {
         let route: String = model.chars().take(ROUTE_CHARS_MAX).collect();
         Self {
@@ -60,9 +61,9 @@ impl Draft {
             started_unix_ms,
             dialect,
             route: RouteName::from(route),
-            key,
-            team: None,
-            flow: None,
+            key: account.key.clone(),
+            team: account.team.clone(),
+            flow: account.flow.clone(),
             streamed: false,
             sensitivity: Sensitivity::Restricted,
             findings: BTreeMap::new(),
@@ -172,22 +173,8 @@ impl Draft {
         asked: Option<&Deployment>,
         error: Option<&Error>,
     ) -> (Outcome, Proof) {
-        let attempts: Vec<_> = asked
-            .map(|deployment| AttemptRecord {
-                deployment: deployment.id.clone(),
-                backend: deployment.backend.clone(),
-                reported_model: None,
-                perimeter: deployment.site.perimeter,
-                region: deployment.site.region.clone(),
-                started_us: 0,
-                duration_us: 0,
-                first_token_us: None,
-                error: error.map(ErrorSummary::from),
-                usage: Usage::default(),
-                cost: None,
-            })
-            .into_iter()
-            .collect();
+        let attempt = asked.map(|deployment| unmeasured(deployment, error.map(ErrorSummary::from)));
+        let attempts: Vec<_> = attempt.into_iter().collect();
         let ending = Ending {
             status: error.map_or(OutcomeStatus::Completed, |error| {
                 status_of(error, attempts.len())
@@ -197,6 +184,23 @@ impl Draft {
             total: Duration::ZERO,
         };
         self.finish(&ending, attempts)
+    }
+}
+
+/// An attempt of which only is known who was asked, and how that ended.
+pub(crate) fn unmeasured(deployment: &Deployment, error: Option<ErrorSummary>) -> AttemptRecord {
+    AttemptRecord {
+        deployment: deployment.id.clone(),
+        backend: deployment.backend.clone(),
+        reported_model: None,
+        perimeter: deployment.site.perimeter,
+        region: deployment.site.region.clone(),
+        started_us: 0,
+        duration_us: 0,
+        first_token_us: None,
+        error,
+        usage: Usage::default(),
+        cost: None,
     }
 }
 

@@ -34,6 +34,10 @@ const COUNTERS: &[(&str, &str)] = &[
         "Attempts that failed and were followed by another",
     ),
     (
+        "freehold_limit_refusals_total",
+        "Requests refused by a limit or a budget",
+    ),
+    (
         "freehold_unrecorded_outcomes_total",
         "Outcomes that the ledger could not take",
     ),
@@ -270,6 +274,11 @@ fn float(count: u64) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "histograms take floats")]
 fn seconds(micros: u64) -> f64 {
     micros as f64 / 1e6
+}
+
+/// Counts a request that a limit refused: why, and whether a key's, a team's or a flow's.
+pub(crate) fn refused(reason: &'static str, scope: &'static str) {
+    counter!("freehold_limit_refusals_total", "reason" => reason, "scope" => scope).increment(1);
 }
 
 /// Counts an outcome that the ledger could not take.

@@ -16,8 +16,8 @@ use freehold_ports::{
 use freehold_route::{Plan, Query, Resolved, plan};
 use freehold_types::audit::AuditName;
 use freehold_types::{
-    Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName, KeyName, NanoUsd, Outcome, Part,
-    Request, RequestId, Sensitivity,
+    Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName, NanoUsd, Outcome, Part, Request,
+    RequestId, Sensitivity,
 };
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
@@ -290,11 +290,10 @@ impl Pipeline {
             started_unix_ms,
             request.dialect,
             &request.model,
-            account.key.clone(),
+            &account,
         );
-        draft.team.clone_from(&account.team);
         draft.flow = flow
-            .or_else(|| account.flow.clone())
+            .or(draft.flow)
             .or_else(|| self.flows.discover(&request));
         draft.streamed = request.stream;
         let snapshot = self.snapshot.load_full();
@@ -519,11 +518,11 @@ impl Pipeline {
             admission.started_unix_ms,
             admission.request.dialect,
             &admission.request.model,
-            admission.account.key.clone(),
+            &admission.account,
         );
         let flow = admission.flow.clone();
         draft.flow = flow
-            .or_else(|| admission.account.flow.clone())
+            .or(draft.flow)
             .or_else(|| self.flows.discover(&admission.request));
         let mut asked = None;
         let counting = self.count_at(&snapshot, &admission, &mut draft, &mut asked);
@@ -596,11 +595,11 @@ impl Pipeline {
         id: RequestId,
         started_unix_ms: u64,
         dialect: Dialect,
-        key: &KeyName,
+        account: &Account,
         error: &Error,
         http_status: u16,
     ) {
-        let draft = Draft::new(id, started_unix_ms, dialect, "", key.clone());
+        let draft = Draft::new(id, started_unix_ms, dialect, "", account);
         let ending = Ending {
             status: status_of(error, 0),
             http_status,
@@ -610,13 +609,15 @@ impl Pipeline {
         self.record(draft.finish(&ending, vec![]), Hold::default());
     }
 
-    pub(crate) fn record(&self, (mut outcome, proof): (Outcome, Proof), hold: Hold) {
+    pub(crate) fn record(&self, (mut outcome, proof): (Outcome, Proof), mut hold: Hold) {
         withhold(&mut outcome, &self.snapshot.load().guard);
         if let Some(audit) = &self.audit {
             audit.keep(&outcome, proof);
         }
         if let Err(error) = self.ledger.record(&outcome) {
             observe::unrecorded();
+            // Not crossed out: at the next start, the note of it is recorded in its place.
+            hold.slot = None;
             // The outcome holds no text and no secret: the log line is the last copy there is.
             let lost = serde_json::to_string(&outcome).unwrap_or_default();
             tracing::error!(%error, id = %outcome.id, outcome = %lost, "an outcome could not be recorded");

@@ -17,7 +17,8 @@ use freehold_types::{
     PriceBasis, Request, RequestId, Retry, Usage, UsageBasis,
 };
 
-use crate::draft::Draft;
+use crate::draft::{Draft, unmeasured};
+use crate::observe::refused;
 use crate::pipeline::Pipeline;
 use crate::withhold::withhold;
 
@@ -87,7 +88,10 @@ impl Pipeline {
         let must_be_known = bounds.iter().any(|bound| bound.limits.has_hard_budget());
         let cost = match cost {
             Some(cost) => cost,
-            None if must_be_known => return Err(denied(unknown_price(asked))),
+            None if must_be_known => {
+                refused(PRICE_UNKNOWN, "none");
+                return Err(denied(unknown_price(asked)));
+            }
             None => NanoUsd::ZERO,
         };
         let input = estimate_request(asked.request);
@@ -105,11 +109,15 @@ impl Pipeline {
                 standing: Some(Box::new(standing)),
                 slot: None,
             }),
-            Err(ReserveError::Denied(denial)) => Err(Denied {
-                error: explain(&denial),
-                standing: Some(Box::new(denial.standing)),
-            }),
+            Err(ReserveError::Denied(denial)) => {
+                refused(reason(&denial.shortage), kind(&denial.scope));
+                Err(Denied {
+                    error: explain(&denial),
+                    standing: Some(Box::new(denial.standing)),
+                })
+            }
             Err(error @ ReserveError::Unreachable(_)) => {
+                refused(ACCOUNTS_UNREACHABLE, "none");
                 // The accounts tell of their absence once; here it would be once a request.
                 tracing::debug!(%error, id = %asked.id, "refused: its limits cannot be checked");
                 let message = "the gateway cannot check this key's limits now; try again shortly";
@@ -157,15 +165,6 @@ fn provisional(asked: &Asked<'_>, draft: &Draft, prices: &PriceBook) -> Outcome 
     };
     let died = ErrorSummary::from(&Error::new(ErrorKind::Internal, "the gateway died"));
     let attempt = asked.attempts.first().map(|deployment| AttemptRecord {
-        deployment: deployment.id.clone(),
-        backend: deployment.backend.clone(),
-        reported_model: None,
-        perimeter: deployment.site.perimeter,
-        region: deployment.site.region.clone(),
-        started_us: 0,
-        duration_us: 0,
-        first_token_us: None,
-        error: Some(died.clone()),
         usage,
         cost: cost(deployment, &usage, asked.started_unix_ms, prices).map(|total| Cost {
             total,
@@ -177,6 +176,7 @@ fn provisional(asked: &Asked<'_>, draft: &Draft, prices: &PriceBook) -> Outcome 
             gap: Some(CostGap::Interrupted),
             book: None,
         }),
+        ..unmeasured(deployment, Some(died.clone()))
     });
     draft.interrupted(attempt, died)
 }
@@ -272,6 +272,24 @@ fn unknown_price(asked: &Asked<'_>) -> Error {
         names.join(", ")
     );
     Error::new(ErrorKind::PermissionDenied, message).with_code(PRICE_UNKNOWN)
+}
+
+/// What is counted of a shortage.
+fn reason(shortage: &Shortage) -> &'static str {
+    match shortage {
+        Shortage::Requests { .. } => "requests",
+        Shortage::Tokens { .. } => "tokens",
+        Shortage::Concurrent { .. } => "concurrent",
+        Shortage::Budget { .. } => "budget",
+    }
+}
+
+fn kind(scope: &Scope) -> &'static str {
+    match scope {
+        Scope::Key(_) => "key",
+        Scope::Team(_) => "team",
+        Scope::Flow(_) => "flow",
+    }
 }
 
 /// The error that a client gets, and when it may come again.

@@ -3,7 +3,7 @@
 use freehold_types::OutcomeStatus;
 use serde_json::json;
 
-use crate::support::{BODY_BYTES_MAX, Bench, KEY, Seen, Surface, seen};
+use crate::support::{BODY_BYTES_MAX, Bench, KEY, SPENT_KEY, Seen, Surface, seen};
 
 async fn raw(bench: &Bench, surface: Surface, body: Vec<u8>) -> Seen {
     let request = bench
@@ -48,6 +48,20 @@ async fn bad_bodies_are_refused_in_the_clients_dialect() {
             assert!(outcome.http_status == 400 || outcome.http_status == 413);
         }
         assert!(bench.alpha.requests().is_empty());
+    }
+}
+
+/// Whose request it was is known before its body is read.
+#[tokio::test]
+async fn what_does_not_pass_the_door_counts_for_its_team_and_flow() {
+    for surface in Surface::BOTH {
+        let bench = Bench::start().await;
+        let refused = seen(bench.post_as(SPENT_KEY, surface, &json!([]))).await;
+        assert_eq!(refused.status, 400, "{refused:?}");
+        let outcome = &bench.outcomes(1).await[0];
+        assert_eq!(outcome.key.as_str(), "spent");
+        assert_eq!(outcome.team.as_ref().unwrap().as_str(), "acme/search");
+        assert_eq!(outcome.flow.as_ref().unwrap().as_str(), "support");
     }
 }
 

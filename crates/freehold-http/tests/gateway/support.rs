@@ -305,7 +305,11 @@ impl Bench {
             key("acme-app", Some("acme"), ACME_KEY, &[]),
             key("bell-app", Some("bell"), BELL_KEY, &[]),
             limited("limited", LIMITED_KEY, once_a_minute()),
-            limited("spent", SPENT_KEY, next_to_nothing()),
+            KeySettings {
+                team: Some("acme/search".into()),
+                flow: Some("support".into()),
+                ..limited("spent", SPENT_KEY, next_to_nothing())
+            },
         ];
         let accounts: Box<dyn Accounts> = Box::new(StaticAccounts::new(keys).unwrap());
         let gateway = Arc::new(Gateway {

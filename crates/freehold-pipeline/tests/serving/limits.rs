@@ -83,7 +83,10 @@ impl Limited {
     }
 
     fn standing(&self) -> (i64, i64) {
-        let standings = self.meter.standings();
+        let today = PeriodStart::holding(Period::Day, self.bench.pipeline_time());
+        let asked = [(Scope::Key("app".into()), today)];
+        let standings = self.meter.standings(&asked).now_or_never().unwrap();
+        let standings = standings.unwrap();
         let found = standings.first();
         found.map_or((0, 0), |found| {
             (found.spent.nanos(), found.reserved.nanos())
@@ -306,4 +309,50 @@ async fn what_cannot_be_remembered_is_not_sent() {
     assert_eq!(failure.error.kind, ErrorKind::Unavailable);
     assert!(limited.bench.two.calls().is_empty());
     assert_eq!(limited.standing(), (0, 0));
+}
+
+/// The ledger is the last to know: what it could not take is found again at the next start.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_recorded_stays_remembered() {
+    let mut limited = Limited::budget(2 * RESERVED);
+    let journal = Arc::new(Remembered::default());
+    limited.bench.journal(
+        Arc::clone(&journal) as Arc<_>,
+        Arc::clone(&limited.meter) as Arc<_>,
+    );
+    limited.bench.two.push(good(Duration::from_secs(1)));
+    let (served, ()) = tokio::join!(limited.serve(false), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        limited.bench.ledger.fail_with(Some("the disk is full"));
+    });
+    served.unwrap();
+    assert_eq!(journal.begun.lock().len(), 1);
+    assert_eq!(journal.ended.load(Ordering::Relaxed), 0);
+    // The accounts know what it has used all the same.
+    assert_eq!(limited.standing(), (USED, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_are_counted_by_what_is_short() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let limited = Limited::budget(RESERVED - 1);
+    for _ in 0..2 {
+        limited.serve(false).await.unwrap_err();
+    }
+    limited.bench.unknown_price();
+    limited.serve(false).await.unwrap_err();
+    let crowded = Limited::new(Limits {
+        concurrent: Some(0),
+        ..Limits::default()
+    });
+    crowded.serve(false).await.unwrap_err();
+    let text = recorder.handle().render();
+    for line in [
+        r#"freehold_limit_refusals_total{reason="budget",scope="key"} 2"#,
+        r#"freehold_limit_refusals_total{reason="price_unknown",scope="none"} 1"#,
+        r#"freehold_limit_refusals_total{reason="concurrent",scope="key"} 1"#,
+    ] {
+        assert!(text.lines().any(|known| known == line), "{line} in\n{text}");
+    }
 }
