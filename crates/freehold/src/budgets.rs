@@ -1,6 +1,9 @@
 //! Keeps a meter's knowledge of the past complete: what was spent of budgets before it began to
-//! count, read from the ledger.
+//! count, read from the ledger, and what requests of gateways that died really used.
 
+mod gauges;
+
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +12,11 @@ use anyhow::Result;
 use arc_swap::ArcSwap;
 use freehold_ports::{Bound, Clock, Period, Scope, Used};
 use freehold_store::meter::{History, LocalMeter, PeriodStart, SharedMeter, SharedSettings};
-use freehold_store::{GroupBy, Reader, UsageQuery};
-use freehold_types::{NanoUsd, TeamName};
+use freehold_store::{GroupBy, Journal, Life, Reader, UsageQuery};
+use freehold_types::{NanoUsd, RequestId, TeamName};
 
+use self::gauges::Gauges;
+pub(crate) use self::gauges::describe as describe_metrics;
 use crate::config::settings::Settings;
 
 /// How often it is looked whether something is not known.
@@ -25,21 +30,33 @@ pub(crate) struct Accounts {
     pub(crate) meter: Arc<dyn History>,
     /// When many gateways share them.
     shared: Option<Arc<SharedMeter>>,
+    /// Knows what earlier lives of this gateway sent.
+    journal: Option<Arc<Journal>>,
 }
 
 impl Accounts {
     /// In this process, or in the server of the settings.
-    pub(crate) fn open(shared: Option<&SharedSettings>, clock: &Arc<dyn Clock>) -> Result<Self> {
+    pub(crate) fn open(
+        shared: Option<&SharedSettings>,
+        journal: Option<Arc<Journal>>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self> {
         let Some(settings) = shared else {
             return Ok(Self {
                 meter: Arc::new(LocalMeter::new(Arc::clone(clock))),
                 shared: None,
+                journal,
             });
         };
-        let meter = Arc::new(SharedMeter::new(settings.clone(), Arc::clone(clock))?);
+        let mut settings = settings.clone();
+        if let Some(journal) = &journal {
+            settings.life = journal.life();
+        }
+        let meter = Arc::new(SharedMeter::new(settings, Arc::clone(clock))?);
         Ok(Self {
             meter: meter.clone(),
             shared: Some(meter),
+            journal,
         })
     }
 }
@@ -67,7 +84,7 @@ impl Past {
     pub(crate) async fn restore(&self, settings: &Settings) {
         self.bounds.store(Arc::new(settings.bounds()));
         if let Err(error) = self.refresh().await {
-            tell(&error);
+            tell_refresh(&error);
         }
     }
 
@@ -75,56 +92,87 @@ impl Past {
     pub(crate) async fn watch(self: Arc<Self>) {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut failing = false;
+        let mut refreshing = Told::new(tell_refresh, "what was spent of budgets is known again");
+        let mut reconciling = Told::new(
+            tell_reconcile,
+            "requests of gateways that died are settled again",
+        );
+        let mut gauges = Gauges::default();
         loop {
             look.tick().await;
-            let refreshed = self.refresh().await;
-            match &refreshed {
-                Ok(()) if failing => tracing::info!("what was spent of budgets is known again"),
-                Err(error) if !failing => tell(error),
-                _ => {}
-            }
-            failing = refreshed.is_err();
+            refreshing.of(&self.refresh().await);
+            reconciling.of(&self.reconcile().await);
+            let bounds = self.bounds.load_full();
+            gauges
+                .show(&*self.accounts.meter, &bounds, self.clock.unix_ms())
+                .await;
         }
     }
 
+    /// Opens the budgets of which nobody has told what was spent.
     async fn refresh(&self) -> Result<()> {
-        self.reconcile().await?;
         let now_unix_ms = self.clock.unix_ms();
         let budgets = budgets(&self.bounds.load(), now_unix_ms);
+        let meter = &self.accounts.meter;
+        let unknown = meter.unknown(&budgets).await?;
+        let is_to_come = |(_, period): &(Scope, PeriodStart)| period.unix_ms > now_unix_ms;
+        let (to_come, begun): (Vec<_>, Vec<_>) = unknown.into_iter().partition(is_to_come);
+        // Nothing can have been spent of these, whether the ledger can be read or not.
+        for (scope, period) in to_come {
+            meter.restore(scope, period, NanoUsd::ZERO).await?;
+        }
         let mut spent: BTreeMap<PeriodStart, Spent> = BTreeMap::new();
-        for (scope, period) in self.accounts.meter.unknown(&budgets).await? {
-            let is_to_come = period.unix_ms > now_unix_ms;
-            if !is_to_come && !spent.contains_key(&period) {
-                spent.insert(period, self.spent_since(period).await?);
-            }
-            let known = spent.get(&period).map(|spent| spent.of(&scope));
-            let restored = self
-                .accounts
-                .meter
-                .restore(scope, period, known.unwrap_or_default());
-            restored.await?;
+        for (scope, period) in begun {
+            let spent = match spent.entry(period) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unread) => unread.insert(self.spent_since(period).await?),
+            };
+            let known = spent.of(&scope);
+            meter.restore(scope, period, known).await?;
         }
         Ok(())
     }
 
-    /// Says what requests of gateways that died really used, where the ledger knows it.
+    /// Says what requests of gateways that died really used: where the ledger knows it, and where an
+    /// earlier life of this gateway never sent them.
     async fn reconcile(&self) -> Result<()> {
         let Some(shared) = &self.accounts.shared else {
             return Ok(());
         };
-        for id in shared.lapsed() {
-            let Some(outcome) = self.reader.outcome(id).await? else {
+        let lapsed = shared.take_lapsed();
+        if lapsed.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<RequestId> = lapsed.iter().map(|lapsed| lapsed.id).collect();
+        let outcomes = self.reader.outcomes(&ids).await?;
+        let outcomes: HashMap<_, _> = outcomes
+            .iter()
+            .map(|outcome| (outcome.id, outcome))
+            .collect();
+        for lapsed in lapsed {
+            let id = lapsed.id;
+            let used = if let Some(outcome) = outcomes.get(&id) {
+                tracing::info!(%id, "a request of a gateway that died is settled by its record");
+                Used {
+                    tokens: outcome.usage.total_tokens(),
+                    // A cost that nobody knows counts as what was reserved.
+                    cost: outcome.cost.unwrap_or(lapsed.reserved),
+                }
+            } else if self.was_never_sent(lapsed.life) {
+                tracing::info!(%id, "a request that this gateway never sent before it died is given back");
+                Used::default()
+            } else {
                 continue;
-            };
-            tracing::info!(%id, "a request of a gateway that died is settled by its record");
-            let used = Used {
-                tokens: outcome.usage.total_tokens(),
-                cost: outcome.cost.unwrap_or_default(),
             };
             shared.settle_lapsed(id, used);
         }
         Ok(())
+    }
+
+    /// Whether a request of that life, which the ledger does not know, was never sent.
+    fn was_never_sent(&self, life: Option<Life>) -> bool {
+        let journal = self.accounts.journal.as_ref();
+        journal.is_some_and(|journal| life.is_some_and(|life| journal.has_told_all(life)))
     }
 
     async fn spent_since(&self, period: PeriodStart) -> Result<Spent> {
@@ -151,7 +199,41 @@ impl Past {
     }
 }
 
-fn tell(error: &anyhow::Error) {
+/// Tells once when something begins to fail, and once when it works again.
+struct Told {
+    failing: bool,
+    tell: fn(&anyhow::Error),
+    again: &'static str,
+}
+
+impl Told {
+    fn new(tell: fn(&anyhow::Error), again: &'static str) -> Self {
+        let failing = false;
+        Self {
+            failing,
+            tell,
+            again,
+        }
+    }
+
+    fn of(&mut self, result: &Result<()>) {
+        match result {
+            Ok(()) if self.failing => tracing::info!("{}", self.again),
+            Err(error) if !self.failing => (self.tell)(error),
+            _ => {}
+        }
+        self.failing = result.is_err();
+    }
+}
+
+fn tell_reconcile(error: &anyhow::Error) {
+    tracing::warn!(
+        error = format!("{error:#}"),
+        "what requests of gateways that died have used cannot be read: what they reserved counts as spent until it is"
+    );
+}
+
+fn tell_refresh(error: &anyhow::Error) {
     tracing::error!(
         error = format!("{error:#}"),
         "what was spent of budgets cannot be read: requests under a budget are refused until it is"
@@ -199,54 +281,4 @@ impl Spent {
 }
 
 #[cfg(test)]
-mod tests {
-    use freehold_ports::{Budget, Limits};
-
-    use super::*;
-
-    #[test]
-    fn what_a_part_of_a_team_spends_the_team_spends() {
-        let mut spent = Spent::default();
-        let nanos = NanoUsd::from_nanos;
-        spent.add_team(&"acme/search".into(), nanos(3));
-        spent.add_team(&"acme/search/ads".into(), nanos(4));
-        spent.add_team(&"acme".into(), nanos(5));
-        spent.add(Scope::Key("acme".into()), nanos(6));
-        let team = |name: &str| spent.of(&Scope::Team(name.into())).nanos();
-        assert_eq!(
-            [team("acme"), team("acme/search"), team("acme/search/ads")],
-            [12, 7, 4]
-        );
-        assert_eq!(spent.of(&Scope::Key("acme".into())).nanos(), 6);
-        assert_eq!(spent.of(&Scope::Flow("acme".into())).nanos(), 0);
-    }
-
-    #[test]
-    fn days_and_months_are_opened_before_they_begin() {
-        let budget = |period| Budget {
-            period,
-            hard: None,
-            soft: None,
-        };
-        let bound = Bound {
-            scope: Scope::Key("app".into()),
-            limits: Arc::new(Limits {
-                budgets: [Period::Day, Period::Month, Period::Total]
-                    .map(budget)
-                    .into(),
-                ..Limits::default()
-            }),
-        };
-        // 2026-11-21 12:00, 2026-11-21 23:58 and 2026-11-30 23:58 UTC.
-        for (unix_ms, expected) in [
-            (1_795_262_400_000, 3),
-            (1_795_305_480_000, 4),
-            (1_796_083_080_000, 5),
-        ] {
-            assert_eq!(
-                budgets(std::slice::from_ref(&bound), unix_ms).len(),
-                expected
-            );
-        }
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use freehold_hosted::HostedBackend;
 use freehold_ports::Backend;
+use freehold_store::meter::{SharedSettings, Stance};
 use freehold_store::{Database, Reader};
 use serde::Serialize;
 
@@ -49,6 +50,9 @@ pub(crate) async fn run(args: DoctorArgs, config: Option<&Path>) -> Result<()> {
         Ok((name, settings)) => {
             checks.push(Check::new("configuration", Grade::Ok, name));
             checks.extend(ledger(&settings).await);
+            if let Some(shared) = &settings.accounts {
+                checks.push(accounts(shared).await);
+            }
             checks.push(port(&settings));
             for entry in &settings.embedded {
                 checks.push(model(entry).await);
@@ -152,6 +156,29 @@ async fn ledger(settings: &Settings) -> Vec<Check> {
         }
     }));
     checks
+}
+
+/// The server where limits and budgets are counted together with other gateways.
+async fn accounts(settings: &SharedSettings) -> Check {
+    let what = "accounts";
+    let namespace = &settings.namespace;
+    match settings.reach().await {
+        Ok(()) => Check::new(
+            what,
+            Grade::Ok,
+            format!("the shared accounts answer, namespace {namespace}"),
+        ),
+        Err(error) => {
+            let meanwhile = match settings.stance {
+                Stance::Deny => "nothing that is limited is admitted until they do",
+                Stance::Allow { .. } => "until they do, this gateway admits what `outage` allows",
+            };
+            let found = format!(
+                "the shared accounts (accounts.redis_url or $REDIS_URL) do not answer: {error}; {meanwhile}"
+            );
+            Check::new(what, Grade::Bad, found)
+        }
+    }
 }
 
 /// Writes and removes a file of our own name.
@@ -263,5 +290,29 @@ fn size(bytes: u64) -> String {
         format!("{:.1} GiB", mib / 1024.0)
     } else {
         format!("{mib:.0} MiB")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use freehold_testkit::redis::{Persistence, Server};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn shared_accounts_are_asked() {
+        let server = Server::start(Persistence::None).unwrap();
+        let mut settings = SharedSettings::new(server.url());
+        let check = accounts(&settings).await;
+        assert_eq!(check.grade, Grade::Ok, "{check:?}");
+        server.kill();
+        let check = accounts(&settings).await;
+        assert_eq!(check.grade, Grade::Bad);
+        assert!(check.found.contains("nothing that is limited"), "{check:?}");
+        // A password in the address is not told.
+        settings.url = format!("redis://me:hunter2@127.0.0.1:{}", server.port()).into();
+        let check = accounts(&settings).await;
+        assert_eq!(check.grade, Grade::Bad);
+        assert!(!check.found.contains("hunter2"), "{check:?}");
     }
 }

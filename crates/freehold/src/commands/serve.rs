@@ -61,7 +61,7 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let deployments = wired.snapshot.deployments().to_vec();
     let audit = open_audit(&settings)?;
-    let accounts = Accounts::open(settings.accounts.as_ref(), &clock)?;
+    let accounts = Accounts::open(settings.accounts.as_ref(), journal.clone(), &clock)?;
     let meter = Arc::clone(&accounts.meter);
     let past = Past::new(accounts, ledger.reader(), Arc::clone(&clock));
     past.restore(&settings).await;
@@ -70,7 +70,7 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     let prompts = Arc::new(PromptStore::start(settings.prompts.clone())?);
     let pipeline = pipeline.with_meter(meter).with_prompts(prompts.clone());
     let pipeline = match journal {
-        Some(journal) => pipeline.with_journal(Arc::new(journal)),
+        Some(journal) => pipeline.with_journal(journal),
         None => pipeline,
     };
     let (pipeline, door) = with_trail(pipeline, audit.as_ref(), &settings);
@@ -123,10 +123,10 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
 
 /// Records what was under way when the last gateway of this directory was killed, and remembers what
 /// is under way from now on.
-fn journal(settings: &Settings, ledger: &DurableLedger) -> Option<Journal> {
+fn journal(settings: &Settings, ledger: &DurableLedger) -> Option<Arc<Journal>> {
     let dir = &settings.ledger.spool.dir;
     match Journal::open(dir, |outcome| ledger.record(outcome)) {
-        Ok(journal) => Some(journal),
+        Ok(journal) => Some(Arc::new(journal)),
         Err(error) => {
             tracing::error!(
                 error = format!("{:#}", anyhow::Error::from(error)),
@@ -322,5 +322,6 @@ fn metrics() -> Result<PrometheusHandle> {
         .install_recorder()
         .context("metrics")?;
     freehold_pipeline::describe_metrics();
+    crate::budgets::describe_metrics();
     Ok(handle)
 }

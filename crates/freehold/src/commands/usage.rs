@@ -26,6 +26,11 @@ pub(crate) async fn run(args: UsageArgs, settings: &StoreSettings) -> anyhow::Re
         write_csv(&report, &query.group_by, &mut out)?;
     } else if report.totals.requests > 0 {
         writeln!(out, "{}", table_of(&report, &query.group_by).trim_fmt())?;
+        // Not among the rows, which other programs may read.
+        let mut notes = std::io::stderr().lock();
+        for (_, meaning) in doubts(&report.totals) {
+            writeln!(notes, "{meaning}")?;
+        }
     } else if query.since_unix_ms.is_some()
         || query.until_unix_ms.is_some()
         || query.filters != Filters::default()
@@ -96,9 +101,32 @@ fn group(by: Dimension) -> GroupBy {
     }
 }
 
+/// Why a cost may not be what the invoice says: a column's name, and what is counted in it.
+type Doubt = (&'static str, &'static str);
+
+const COST_GAP: Doubt = (
+    "cost gap",
+    "COST GAP counts requests whose cost may differ from the invoice: no price is known for a service \
+     tier or a hosted tool, or the gateway died before the answer's end.",
+);
+const DOUBTFUL: Doubt = (
+    "doubtful",
+    "DOUBTFUL counts requests whose upstream reported usage that cannot be; what was counted in its \
+     place is marked: freehold explain shows one.",
+);
+
+/// Those doubts that there are: nobody else needs to see their columns.
+fn doubts(totals: &Totals) -> Vec<Doubt> {
+    let counts = [totals.cost_gap_requests, totals.doubtful_usage_requests];
+    let doubts = [COST_GAP, DOUBTFUL].into_iter().zip(counts);
+    let doubts = doubts.filter(|(_, count)| *count > 0);
+    doubts.map(|(doubt, _)| doubt).collect()
+}
+
 fn table_of(report: &UsageReport, group_by: &[GroupBy]) -> Table {
+    let doubts = doubts(&report.totals);
     let names = group_by.iter().map(|by| by.as_str());
-    let mut table = table(names.chain([
+    let columns = names.chain([
         "requests",
         "completed",
         "cancelled",
@@ -112,7 +140,15 @@ fn table_of(report: &UsageReport, group_by: &[GroupBy]) -> Table {
         "estimated",
         "p50 ms",
         "p95 ms",
-    ]));
+    ]);
+    let mut table = table(columns.chain(doubts.iter().map(|(name, _)| *name)));
+    let cells = |totals: &Totals| {
+        let counts = doubts.iter().map(|doubt| match *doubt {
+            COST_GAP => totals.cost_gap_requests.to_string(),
+            _ => totals.doubtful_usage_requests.to_string(),
+        });
+        cells(totals).into_iter().chain(counts).collect::<Vec<_>>()
+    };
     for row in &report.rows {
         let groups = row.group.iter().map(|(_, value)| match value {
             Some(value) => printable(value),
@@ -131,7 +167,10 @@ fn table_of(report: &UsageReport, group_by: &[GroupBy]) -> Table {
         let labels = (0..group_by.len()).map(label);
         table.add_row(labels.chain(cells(&report.totals)).collect::<Vec<_>>());
     }
-    align_right(&mut table, group_by.len()..group_by.len() + 13);
+    align_right(
+        &mut table,
+        group_by.len()..group_by.len() + 13 + doubts.len(),
+    );
     table
 }
 
@@ -161,6 +200,8 @@ fn write_csv(
         "estimated_requests",
         "latency_p50_ms",
         "latency_p95_ms",
+        "cost_gap_requests",
+        "doubtful_usage_requests",
     ]))?;
     for row in &report.rows {
         let groups = row.group.iter();
@@ -191,6 +232,8 @@ fn write_csv(
             totals.estimated_requests.to_string(),
             latency(totals.latency_p50_ms),
             latency(totals.latency_p95_ms),
+            totals.cost_gap_requests.to_string(),
+            totals.doubtful_usage_requests.to_string(),
         ];
         let counts = counts.iter().map(u64::to_string);
         csv.write_record(groups.chain(counts).chain(rest))?;
@@ -323,6 +366,49 @@ mod tests {
     }
 
     #[test]
+    fn doubts_have_columns_where_there_are_any() {
+        let report = |totals: Totals| UsageReport {
+            since_unix_ms: None,
+            until_unix_ms: None,
+            rows: vec![UsageRow {
+                group: vec![],
+                totals: totals.clone(),
+            }],
+            totals,
+        };
+        let header = |totals: Totals| {
+            let text = table_of(&report(totals), &[]).trim_fmt();
+            let mut lines = text.lines().map(str::to_owned);
+            (lines.next().unwrap(), lines.next().unwrap())
+        };
+        let (names, _) = header(totals(5, 0));
+        assert!(!names.contains("GAP") && !names.contains("DOUBTFUL"));
+        assert!(doubts(&totals(5, 0)).is_empty());
+        let one = Totals {
+            doubtful_usage_requests: 77,
+            ..totals(5, 0)
+        };
+        assert_eq!(doubts(&one), [DOUBTFUL]);
+        let (names, cells) = header(one);
+        assert!(
+            names.ends_with("DOUBTFUL") && !names.contains("GAP"),
+            "{names}"
+        );
+        assert!(cells.ends_with("77"), "{cells}");
+        let both = Totals {
+            cost_gap_requests: 33,
+            doubtful_usage_requests: 77,
+            ..totals(5, 0)
+        };
+        let (names, cells) = header(both);
+        assert!(
+            names.contains("COST GAP") && names.ends_with("DOUBTFUL"),
+            "{names}"
+        );
+        assert!(cells.contains("33") && cells.ends_with("77"), "{cells}");
+    }
+
+    #[test]
     fn csv_holds_every_row_and_no_formula() {
         let row = |name: Option<&str>, cost| UsageRow {
             group: vec![(GroupBy::Flow, name.map(str::to_owned))],
@@ -346,6 +432,10 @@ mod tests {
         let mut lines = csv::Reader::from_reader(&out[..]);
         let header = lines.headers().unwrap().clone();
         assert_eq!((&header[0], &header[12]), ("flow", "cost_usd"));
+        assert_eq!(
+            (&header[17], &header[18]),
+            ("cost_gap_requests", "doubtful_usage_requests")
+        );
         let rows: Vec<_> = lines.records().map(Result::unwrap).collect();
         let told: Vec<_> = rows
             .iter()

@@ -1,6 +1,6 @@
 //! Two gateways with a shared ledger and shared accounts, whose processes and servers are killed in
 //! turns while upstreams fail: in the end the ledger has what the upstream counted, no budget is
-//! exceeded, and nothing is reserved.
+//! exceeded, nothing is reserved, and the accounts have what the ledger has, to the nano-dollar.
 //!
 //! `FREEHOLD_CHAOS_REQUESTS` and `FREEHOLD_CHAOS_SEED` make it longer and other.
 
@@ -16,7 +16,7 @@ use freehold_ports::{Period, Scope, SystemClock};
 use freehold_store::meter::{PeriodStart, SharedMeter, SharedSettings, Standings};
 use freehold_store::{Database, Reader, RecentQuery};
 use freehold_testkit::{FakeUpstream, postgres, redis};
-use freehold_types::{NanoUsd, Outcome, OutcomeStatus, RequestId};
+use freehold_types::{Outcome, OutcomeStatus, RequestId};
 use parking_lot::{Mutex, RwLock};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -31,10 +31,8 @@ const REQUESTS_PER_DEATH: usize = 120;
 const TOKENS: u64 = 6;
 const WIDE: &str = "fh-wide-5Tg7Yh2Uj9Ik4Ol1";
 const TIGHT: &str = "fh-tight-8Rf3Vb6Nm1Zx2Qw";
-/// What the tight key may spend, in nano-USD: enough for some of its requests.
+/// What the tight key may spend in a usual run, in nano-USD: enough for some of its requests.
 const TIGHT_NANOS: i64 = 3_000_000;
-/// More than any request here reserves.
-const RESERVED_NANOS: i64 = 300_000;
 const INPUT_NANOS: u64 = 1_000;
 const OUTPUT_NANOS: u64 = 2_000;
 
@@ -72,7 +70,7 @@ fn freehold(home: &Path, database: &str, accounts: &str) -> Command {
     command
 }
 
-fn write_config(home: &Path, upstream: &str) {
+fn write_config(home: &Path, upstream: &str, tight_nanos: i64) {
     let budget = |nanos: i64| json!([{"per": "total", "usd": nanos as f64 / 1e9}]);
     let config = json!({
         "server": {"listen": "127.0.0.1:0", "admin": null},
@@ -81,7 +79,7 @@ fn write_config(home: &Path, upstream: &str) {
         "keys": [
             {"name": "wide", "key": WIDE, "budgets": budget(1_000_000_000_000),
              "limits": {"concurrent": 100}},
-            {"name": "tight", "key": TIGHT, "budgets": budget(TIGHT_NANOS)},
+            {"name": "tight", "key": TIGHT, "budgets": budget(tight_nanos)},
         ],
         "backends": {"fake": {
             "type": "openai",
@@ -106,6 +104,8 @@ struct World {
     database: String,
     redis: redis::Server,
     upstream: FakeUpstream,
+    /// What the tight key may spend.
+    tight_nanos: i64,
     /// Requests that have reached a gateway.
     asked: AtomicUsize,
     deaths: AtomicUsize,
@@ -113,7 +113,7 @@ struct World {
 }
 
 impl World {
-    async fn new() -> Self {
+    async fn new(tight_nanos: i64) -> Self {
         let upstream = FakeUpstream::start().await.unwrap();
         let postgres = postgres::Server::start(postgres::Settings::default()).unwrap();
         let name = postgres.database().unwrap();
@@ -121,7 +121,7 @@ impl World {
         let redis = redis::Server::start(redis::Persistence::AppendOnly).unwrap();
         let homes = [(); 2].map(|()| tempfile::tempdir().unwrap());
         for home in &homes {
-            write_config(home.path(), &upstream.url());
+            write_config(home.path(), &upstream.url(), tight_nanos);
         }
         let gateways = [0, 1].map(|i: usize| {
             Mutex::new(Gateway::start(freehold(
@@ -139,6 +139,7 @@ impl World {
             database,
             redis,
             upstream,
+            tight_nanos,
             asked: AtomicUsize::new(0),
             deaths: AtomicUsize::new(0),
             complete: Mutex::default(),
@@ -220,29 +221,19 @@ impl World {
     }
 }
 
-/// What both keys have spent and reserved, once nothing is under way any more.
-async fn settled(meter: &SharedMeter) -> (Vec<Standings>, usize) {
+/// What both keys have spent and reserved, once nothing is under way any more, and all that the dead
+/// had reserved is settled.
+async fn settled(meter: &SharedMeter) -> Vec<Standings> {
     let total = PeriodStart::holding(Period::Total, 0);
     let budgets = ["wide", "tight"].map(|key| (Scope::Key(key.into()), total));
-    let mut calm_since = Instant::now();
-    let mut before = None;
     let begun = Instant::now();
     loop {
-        let (standings, held) = meter.standings(&budgets).await.unwrap();
-        let lapsed = meter.lapsed().len();
-        let now = Some((standings.clone(), held, lapsed));
-        if now != before {
-            (before, calm_since) = (now, Instant::now());
+        let census = meter.census(&budgets).await.unwrap();
+        let reserved = census.standings.iter().map(|one| one.reserved.nanos());
+        if (census.held, census.lapsed, reserved.sum()) == (0, 0, 0) {
+            return census.standings;
         }
-        let is_settled = held == 0 && standings.iter().all(|one| one.reserved == NanoUsd::ZERO);
-        // Longer than a lease and a sweep: nobody knows more.
-        if is_settled && calm_since.elapsed() > Duration::from_secs(5) {
-            return (standings, lapsed);
-        }
-        assert!(
-            begun.elapsed() < Duration::from_secs(60),
-            "{held} held, {standings:?}"
-        );
+        assert!(begun.elapsed() < Duration::from_secs(60), "{census:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
@@ -252,7 +243,8 @@ async fn whatever_dies_the_ledger_has_what_the_upstream_counted() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let requests = setting("FREEHOLD_CHAOS_REQUESTS", REQUESTS);
     let seed = setting("FREEHOLD_CHAOS_SEED", 1) as u64;
-    let world = Arc::new(World::new().await);
+    let tight_nanos = TIGHT_NANOS * requests as i64 / REQUESTS as i64;
+    let world = Arc::new(World::new(tight_nanos).await);
 
     let mut clients = JoinSet::new();
     for number in 0..CLIENTS {
@@ -299,18 +291,17 @@ async fn whatever_dies_the_ledger_has_what_the_upstream_counted() {
     let deaths = deaths.await.unwrap();
     assert!(deaths + 3 > requests / REQUESTS_PER_DEATH, "{deaths}");
 
-    // Those that died without a successor's sweep are settled by the living.
     let settings = SharedSettings {
         lease: Duration::from_secs(3),
         ..SharedSettings::new(world.redis.url())
     };
     let meter = SharedMeter::new(settings, Arc::new(SystemClock::new())).unwrap();
-    let (standings, lapsed) = settled(&meter).await;
+    let standings = settled(&meter).await;
     for gateway in &world.gateways {
         gateway.lock().terminate();
     }
     let outcomes = world.outcomes().await;
-    check(&world, &outcomes, &standings, lapsed);
+    check(&world, &outcomes, &standings);
     let complete = world.complete.lock().len();
     let refused = outcomes
         .iter()
@@ -320,14 +311,14 @@ async fn whatever_dies_the_ledger_has_what_the_upstream_counted() {
     let _ = writeln!(
         std::io::stderr(),
         "seed {seed}: {requests} requests, {deaths} deaths, {} outcomes, {complete} whole answers, \
-         {} refused, {cut} cut short, {lapsed} never told, tight spent {} of {TIGHT_NANOS}",
+         {} refused, {cut} cut short, tight spent {} of {tight_nanos}",
         outcomes.len(),
         refused.count(),
         standings[1].spent.nanos(),
     );
 }
 
-fn check(world: &World, outcomes: &[Outcome], standings: &[Standings], lapsed: usize) {
+fn check(world: &World, outcomes: &[Outcome], standings: &[Standings]) {
     let by_id: BTreeMap<_, _> = outcomes
         .iter()
         .map(|outcome| (outcome.id, outcome))
@@ -376,12 +367,10 @@ fn check(world: &World, outcomes: &[Outcome], standings: &[Standings], lapsed: u
         })
         .sum();
     assert!(
-        billed > 0 && i64::try_from(billed).unwrap() <= TIGHT_NANOS,
+        billed > 0 && i64::try_from(billed).unwrap() <= world.tight_nanos,
         "{billed}"
     );
-    // The accounts have what the ledger has. A gateway that died between its reservation and its
-    // note of it sent nothing, and nobody can tell: what it reserved stays spent.
-    let unknown = i64::try_from(lapsed).unwrap() * RESERVED_NANOS;
+    // The accounts have what the ledger has, no more and no less.
     for (standing, name) in standings.iter().zip(["wide", "tight"]) {
         let of_key = outcomes
             .iter()
@@ -389,11 +378,7 @@ fn check(world: &World, outcomes: &[Outcome], standings: &[Standings], lapsed: u
         let spent: i64 = of_key
             .filter_map(|outcome| Some(outcome.cost?.nanos()))
             .sum();
-        let more = standing.spent.nanos() - spent;
-        assert!(
-            (0..=unknown).contains(&more),
-            "{name}: {more} more, {lapsed} lapsed"
-        );
+        assert_eq!(standing.spent.nanos(), spent, "{name}");
     }
-    assert!(standings[1].spent.nanos() <= TIGHT_NANOS);
+    assert!(standings[1].spent.nanos() <= world.tight_nanos);
 }
