@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use common::{BASE, outcome};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use freehold_ports::{Accounts, Ledger};
-use freehold_store::{DurableLedger, KeySettings, StaticAccounts, StoreSettings};
+use freehold_ports::{Accounts, Ledger, UnderWay};
+use freehold_store::{DurableLedger, Journal, KeySettings, StaticAccounts, StoreSettings};
 use freehold_types::Outcome;
 
 /// A ledger whose database is away, so that the drainer does not compete for the processor.
@@ -93,6 +93,35 @@ fn record(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// What a request pays for being found again should the gateway die: its note before it is sent, and
+/// that being crossed out.
+fn note(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("journal");
+    group.throughput(Throughput::Elements(1));
+    let provisional = Outcome {
+        decision: None,
+        ..outcome(BASE)
+    };
+    for under_way in [0, 1_000] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let journal = Journal::open(dir.path(), |_| Ok(())).expect("opens");
+        let others: Vec<_> = (0..under_way)
+            .map(|_| journal.begin(&provisional).expect("noted"))
+            .collect();
+        let name = format!("note and cross out, {under_way} others under way");
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|rounds| {
+                on_processor(rounds, || {
+                    let slot = journal.begin(black_box(&provisional)).expect("noted");
+                    journal.end(slot);
+                })
+            });
+        });
+        others.into_iter().for_each(|slot| journal.end(slot));
+    }
+    group.finish();
+}
+
 fn drain(criterion: &mut Criterion) {
     const RECORDS: u64 = 10_000;
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -135,5 +164,5 @@ fn authenticate(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, record, drain, authenticate);
+criterion_group!(benches, record, note, drain, authenticate);
 criterion_main!(benches);
