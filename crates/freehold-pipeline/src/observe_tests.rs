@@ -140,6 +140,7 @@ fn every_metric_is_described() {
         meters.count(&junk(number), &snapshot);
     }
     unrecorded();
+    refused("budget", "key");
     let text = recorder.handle().render();
     let exposed: BTreeSet<&str> = text
         .lines()
