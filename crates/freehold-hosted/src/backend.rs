@@ -69,7 +69,7 @@ impl HostedBackend {
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
         let endpoints = Endpoints::resolve(&settings.row, &settings.base_url)?;
         let headers = settings::base_headers(&settings)?;
-        let client = connection::client(&settings)?;
+        let client = connection::client(&settings.dialled())?;
         Ok(Self {
             endpoints,
             headers,
@@ -191,7 +191,7 @@ impl HostedBackend {
         if let Ok(id) = HeaderValue::try_from(call.id.to_string()) {
             headers.insert(X_REQUEST_ID, id);
         }
-        let trace = call.traceparent.as_deref();
+        let trace = call.traceparent.map(|trace| trace.to_string());
         if let Some(Ok(trace)) = trace.map(HeaderValue::try_from) {
             headers.insert(TRACEPARENT, trace);
         }

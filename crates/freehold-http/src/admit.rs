@@ -7,7 +7,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use freehold_policy::Claim;
 use freehold_ports::Account;
-use freehold_types::{Error, ErrorKind, FlowName, Request, RequestId};
+use freehold_types::{Error, ErrorKind, FlowName, Request, RequestId, TraceParent};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 use http_body_util::{BodyExt, Limited};
@@ -184,23 +184,9 @@ pub(crate) fn conversation(headers: &HeaderMap, request: &Request) -> Option<Str
     (!name.is_empty()).then_some(name)
 }
 
-/// The caller's trace context, to hand on: version, trace, span and flags in hexadecimal, as W3C has
-/// them. Anything else could carry out what the body may not.
-pub(crate) fn traceparent(headers: &HeaderMap) -> Option<Arc<str>> {
-    const DIGITS: [usize; 4] = [2, 32, 16, 2];
-    let value = headers.get("traceparent")?.to_str().ok()?;
-    let mut fields = value.split('-');
-    let is_hex = |field: &str| {
-        field
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-    };
-    let known = DIGITS.iter().all(|digits| {
-        fields
-            .next()
-            .is_some_and(|field| field.len() == *digits && is_hex(field))
-    });
-    (known && fields.next().is_none()).then(|| Arc::from(value))
+/// The caller's trace context. What is none stays behind.
+pub(crate) fn traceparent(headers: &HeaderMap) -> Option<TraceParent> {
+    TraceParent::parse(headers.get("traceparent")?.to_str().ok()?)
 }
 
 /// The names in `anthropic-beta`, to hand on to upstreams of that dialect: what is no name stays
@@ -292,7 +278,7 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert("traceparent", value.parse().unwrap());
-            let found = traceparent(&headers);
+            let found = traceparent(&headers).map(|trace| trace.to_string());
             assert_eq!(found.as_deref(), handed_on.then_some(value), "{value}");
         }
     }

@@ -7,7 +7,7 @@ use axum::extract::{Path, Request as HttpRequest, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
-use freehold_pipeline::{Admission, Failure};
+use freehold_pipeline::{Admission, Door, Failure};
 use freehold_ports::Account;
 use freehold_types::{Dialect, Error, ErrorKind, RequestId};
 use freehold_wire::ModelEntry;
@@ -76,15 +76,19 @@ async fn ask(gateway: &Arc<Gateway>, dialect: Dialect, request: HttpRequest) -> 
         Ok(account) => account,
         Err(refusal) => return respond::error(&refusal, None, dialect, arrival.id),
     };
-    let who = Arc::clone(&account);
+    let door = Door {
+        id: arrival.id,
+        started_unix_ms: arrival.unix_ms,
+        dialect,
+        account: Arc::clone(&account),
+        traceparent: admit::traceparent(request.headers()),
+    };
     let decode = |body, limits: &_| freehold_wire::decode_request(dialect, body, limits);
     let admission = match admission(gateway, arrival, account, request, decode).await {
         Ok(admission) => admission,
         Err(refusal) => {
             let status = status::status(&refusal).as_u16();
-            gateway
-                .pipeline
-                .refused(arrival.id, arrival.unix_ms, dialect, &who, &refusal, status);
+            gateway.pipeline.refused(door, &refusal, status);
             return respond::error(&refusal, None, dialect, arrival.id);
         }
     };

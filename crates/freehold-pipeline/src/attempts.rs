@@ -16,6 +16,7 @@ use crate::live::{Live, begin};
 use crate::log::{AttemptLog, AttemptNumber, Settled, stopped, usage_of_unanswered};
 use crate::snapshot::Snapshot;
 use crate::tally::Tally;
+use crate::trace::TraceContext;
 
 /// How hard to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ pub(crate) struct Scene<'a> {
     /// What of it each backend gets.
     pub(crate) disguises: &'a Disguises,
     pub(crate) id: RequestId,
-    pub(crate) traceparent: Option<&'a Arc<str>>,
+    pub(crate) trace: TraceContext,
     pub(crate) betas: Option<&'a Arc<str>>,
     pub(crate) received: Duration,
     pub(crate) log: &'a AttemptLog,
@@ -183,12 +184,13 @@ async fn once(scene: Scene<'_>, deployment: &Arc<Deployment>) -> Result<Live, Er
         scene.persistence.timeouts,
         scene.id,
     )?;
-    call.traceparent = scene.traceparent.cloned();
     call.betas = scene.betas.cloned();
     let left_out = call.left_out();
     let at = scene.elapsed();
     let under_way = scene.accounting.begin(deployment);
     let number = scene.log.open(deployment, under_way, at);
+    let perimeter = deployment.site.perimeter;
+    call.traceparent = scene.trace.handed_on(number.place(), perimeter);
     let mut tally = Tally::default();
     match begin(&**backend, call, &mut tally).await {
         Ok(begun) => {

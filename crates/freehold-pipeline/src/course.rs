@@ -17,6 +17,7 @@ use crate::log::{AttemptLog, Settled, stopped, usage_of_unanswered};
 use crate::pipeline::{Answer, AnswerBody, Failure, Head, Pipeline, StatusOf};
 use crate::reserve::{Denied, Hold};
 use crate::snapshot::Snapshot;
+use crate::trace::TraceContext;
 
 /// The HTTP status of an answer that has begun, however it ends.
 const OK: u16 = 200;
@@ -31,7 +32,7 @@ pub(crate) struct Ground<'a> {
     pub(crate) request: &'a Arc<Request>,
     pub(crate) log: &'a AttemptLog,
     pub(crate) id: RequestId,
-    pub(crate) traceparent: Option<&'a Arc<str>>,
+    pub(crate) trace: TraceContext,
     pub(crate) betas: Option<&'a Arc<str>>,
     pub(crate) received: Duration,
     pub(crate) status_of: StatusOf,
@@ -52,7 +53,7 @@ impl<'a> Ground<'a> {
             request: self.request,
             disguises,
             id: self.id,
-            traceparent: self.traceparent,
+            trace: self.trace,
             betas: self.betas,
             received: self.received,
             log: self.log,
@@ -239,13 +240,16 @@ impl<'a> Course<'a> {
 
     /// Closes the attempt that answers.
     fn close_live(&mut self, error: Option<&Error>) {
-        let Some(live) = self.live.take() else {
+        let Some(mut live) = self.live.take() else {
             return;
         };
         let usage = live.tally.usage(self.ground.request);
         let ground = self.ground;
         if let Some(draft) = &mut self.draft {
             draft.redacted = live.treatment.redacted();
+            if draft.traced.trace.is_some() {
+                draft.traced.finish_reasons = live.tally.take_finish_reasons();
+            }
             let first_token = ground.log.first_token_at(live.number);
             draft.first_token = first_token.filter(|_| ground.request.stream);
         }

@@ -14,6 +14,7 @@ use freehold_types::{
 
 use crate::audit::Proof;
 use crate::log::micros;
+use crate::trace::Traced;
 
 const ROUTE_CHARS_MAX: usize = 128;
 
@@ -36,6 +37,15 @@ pub(crate) struct Draft {
     pub(crate) first_token: Option<Duration>,
     /// What the audit trail is told beside the outcome.
     pub(crate) proof: Proof,
+    /// What the tracer is told beside the outcome.
+    pub(crate) traced: Traced,
+}
+
+/// A request that has ended, for everybody who is told of it.
+pub(crate) struct Finished {
+    pub(crate) outcome: Outcome,
+    pub(crate) proof: Proof,
+    pub(crate) traced: Traced,
 }
 
 /// How a request ended.
@@ -71,6 +81,7 @@ impl Draft {
             decision: None,
             first_token: None,
             proof: Proof::default(),
+            traced: Traced::default(),
         }
     }
 
@@ -93,11 +104,7 @@ impl Draft {
     }
 
     /// The outcome: what was known, how it ended, and every attempt.
-    pub(crate) fn finish(
-        self,
-        ending: &Ending<'_>,
-        attempts: Vec<AttemptRecord>,
-    ) -> (Outcome, Proof) {
+    pub(crate) fn finish(self, ending: &Ending<'_>, attempts: Vec<AttemptRecord>) -> Finished {
         let total_us = micros(ending.total);
         let mut proof = self.proof;
         // An upstream's own codes are its text: only ours are names.
@@ -129,7 +136,11 @@ impl Draft {
             decision: self.decision,
             attempts,
         };
-        (outcome, proof)
+        Finished {
+            outcome,
+            proof,
+            traced: self.traced,
+        }
     }
 }
 
@@ -168,11 +179,7 @@ impl Draft {
 
     /// What the audit trail is told of a count of tokens: no money and no time, only who was sent the
     /// request, and how it ended.
-    pub(crate) fn counted(
-        self,
-        asked: Option<&Deployment>,
-        error: Option<&Error>,
-    ) -> (Outcome, Proof) {
+    pub(crate) fn counted(self, asked: Option<&Deployment>, error: Option<&Error>) -> Finished {
         let attempt = asked.map(|deployment| unmeasured(deployment, error.map(ErrorSummary::from)));
         let attempts: Vec<_> = attempt.into_iter().collect();
         let ending = Ending {

@@ -23,6 +23,7 @@ mod reserve;
 mod snapshot;
 mod sticky;
 mod tally;
+mod trace;
 mod withhold;
 
 pub use accounting::OwnedStanding;
@@ -30,6 +31,6 @@ pub use attempts::Persistence;
 pub use audit::AuditTrail;
 pub use deliver::ChunkReceiver;
 pub use observe::describe_metrics;
-pub use pipeline::{Admission, Answer, AnswerBody, Failure, Head, Pipeline, StatusOf};
+pub use pipeline::{Admission, Answer, AnswerBody, Door, Failure, Head, Pipeline, StatusOf};
 pub use reserve::{BUDGET_SPENT, FlowLimits, LIMIT_REACHED};
 pub use snapshot::{ListedModel, Snapshot};

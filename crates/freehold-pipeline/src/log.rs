@@ -18,6 +18,13 @@ use crate::tally::Tally;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct AttemptNumber(usize);
 
+impl AttemptNumber {
+    /// Its place in the outcome's attempts.
+    pub(crate) const fn place(self) -> usize {
+        self.0
+    }
+}
+
 /// All attempts of one request. Shared by attempts that race.
 #[derive(Debug, Default)]
 pub(crate) struct AttemptLog {

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use freehold_types::{Dialect, ErrorKind, Outcome, OutcomeStatus, Usage};
+use freehold_types::{AttemptRecord, Dialect, ErrorKind, Outcome, OutcomeStatus, Usage};
 use metrics::{
     Counter, Histogram, Label, counter, describe_counter, describe_histogram, histogram,
 };
@@ -52,6 +52,10 @@ const HISTOGRAMS: &[(&str, &str)] = &[
     (
         "freehold_overhead_seconds",
         "Time spent in the gateway itself",
+    ),
+    (
+        "gen_ai_client_operation_duration_seconds",
+        "Time of one attempt, from its begin to its end",
     ),
     (
         "gen_ai_server_request_duration_seconds",
@@ -106,6 +110,7 @@ struct DeploymentMeters {
 /// The histograms of one deployment and one of the operations of the GenAI conventions.
 #[derive(Default)]
 struct OperationMeters {
+    attempt_seconds: Mutex<HashMap<Option<ErrorKind>, Histogram>>,
     request_seconds: OnceLock<Histogram>,
     first_token_seconds: OnceLock<Histogram>,
     token_seconds: OnceLock<Histogram>,
@@ -121,6 +126,12 @@ impl Meters {
             .last()
             .map_or("none", |attempt| snapshot.metric_name(&attempt.deployment));
         self.of(name).count(outcome, name);
+        for attempt in &outcome.attempts {
+            let name = snapshot.metric_name(&attempt.deployment);
+            let meters = self.of(name);
+            let (operation, meters) = meters.operation(outcome.dialect);
+            meters.count_attempt(attempt, name, operation);
+        }
         self.overhead_seconds
             .get_or_init(|| histogram!("freehold_overhead_seconds"))
             .record(seconds(outcome.timing.overhead_us));
@@ -185,11 +196,15 @@ impl DeploymentMeters {
             };
             self.unknown_cost.get_or_init(start).increment(1);
         }
-        match outcome.dialect {
-            Dialect::OpenaiCompletions => self.completion.count(outcome, name, "text_completion"),
-            Dialect::OpenaiChat | Dialect::AnthropicMessages => {
-                self.chat.count(outcome, name, "chat");
-            }
+        let (operation, meters) = self.operation(outcome.dialect);
+        meters.count(outcome, name, operation);
+    }
+
+    /// The operation of a dialect's requests, and its series.
+    fn operation(&self, dialect: Dialect) -> (&'static str, &OperationMeters) {
+        match dialect {
+            Dialect::OpenaiCompletions => ("text_completion", &self.completion),
+            Dialect::OpenaiChat | Dialect::AnthropicMessages => ("chat", &self.chat),
         }
     }
 
@@ -218,6 +233,20 @@ impl DeploymentMeters {
 }
 
 impl OperationMeters {
+    fn count_attempt(&self, attempt: &AttemptRecord, name: &str, operation: &'static str) {
+        let error = attempt.error.as_ref().map(|error| error.kind);
+        self.attempt_seconds
+            .lock()
+            .entry(error)
+            .or_insert_with(|| {
+                let mut labels = labels(name, operation);
+                let error = error.map_or("", ErrorKind::as_str);
+                labels.push(Label::new("error_type", error));
+                histogram!("gen_ai_client_operation_duration_seconds", labels)
+            })
+            .record(seconds(attempt.duration_us));
+    }
+
     fn count(&self, outcome: &Outcome, name: &str, operation: &'static str) {
         let labels = || labels(name, operation);
         let timing = &outcome.timing;

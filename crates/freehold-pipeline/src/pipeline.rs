@@ -11,13 +11,13 @@ use freehold_cost::PriceBook;
 use freehold_guard::{Finding, Scan};
 use freehold_policy::{Claim, Facts, Labels, Permit};
 use freehold_ports::{
-    Account, Call, Chunk, Clock, Ledger, Meter, Prompts, Standing, UnderWay, Used,
+    Account, Call, Chunk, Clock, Ledger, Meter, Prompts, Standing, Tracer, UnderWay, Used,
 };
 use freehold_route::{Plan, Query, Resolved, plan};
 use freehold_types::audit::AuditName;
 use freehold_types::{
-    Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName, NanoUsd, Outcome, Part, Request,
-    RequestId, Sensitivity,
+    Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName, NanoUsd, Outcome, Part,
+    Request, RequestId, Sensitivity, TraceParent,
 };
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
@@ -26,11 +26,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::accounting::Accounting;
 use crate::attempts::{Persistence, first_answer};
-use crate::audit::{AuditTrail, Proof};
+use crate::audit::AuditTrail;
 use crate::course::{Client, Course, Ground};
 use crate::deliver::{ChunkReceiver, client_left};
 use crate::disguise::{Disguises, Owner};
-use crate::draft::{Draft, Ending, status_of};
+use crate::draft::{Draft, Ending, Finished, status_of};
 use crate::flows::Flows;
 use crate::keep::Keeping;
 use crate::live::panicked;
@@ -39,6 +39,7 @@ use crate::observe::{self, Meters};
 use crate::reserve::{Asked, Hold};
 use crate::snapshot::{ListedModel, Snapshot, persistence};
 use crate::sticky::Stickiness;
+use crate::trace::TraceContext;
 use crate::withhold::{holds_data, withhold};
 
 /// A request that has passed the door: decoded, and its key known.
@@ -60,10 +61,25 @@ pub struct Admission {
     pub account: Arc<Account>,
     /// What is asked.
     pub request: Request,
-    /// W3C trace context to hand on.
-    pub traceparent: Option<Arc<str>>,
+    /// The caller's W3C trace context.
+    pub traceparent: Option<TraceParent>,
     /// What an Anthropic client's `anthropic-beta` header names.
     pub betas: Option<Arc<str>>,
+}
+
+/// A request that did not pass the door, and whose key is known.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// Its id.
+    pub id: RequestId,
+    /// Wall-clock time of arrival, Unix milliseconds.
+    pub started_unix_ms: u64,
+    /// The dialect of its path.
+    pub dialect: Dialect,
+    /// Whose key it came with.
+    pub account: Arc<Account>,
+    /// The caller's W3C trace context.
+    pub traceparent: Option<TraceParent>,
 }
 
 /// What can be said of a request before its answer is complete.
@@ -126,6 +142,7 @@ pub struct Pipeline {
     pub(crate) accounting: Accounting,
     ledger: Arc<dyn Ledger>,
     audit: Option<AuditTrail>,
+    tracer: Option<Arc<dyn Tracer>>,
     /// Where text goes that policy lets be stored.
     prompts: Option<Arc<dyn Prompts>>,
     /// Counts limits and budgets; without it, nothing that is limited is served.
@@ -156,6 +173,7 @@ impl Pipeline {
             accounting,
             ledger,
             audit: None,
+            tracer: None,
             prompts: None,
             meter: None,
             journal: None,
@@ -173,6 +191,13 @@ impl Pipeline {
     #[must_use]
     pub fn with_audit(mut self, audit: AuditTrail) -> Self {
         self.audit = Some(audit);
+        self
+    }
+
+    /// The same pipeline, making spans of requests.
+    #[must_use]
+    pub fn with_tracer(mut self, tracer: Arc<dyn Tracer>) -> Self {
+        self.tracer = Some(tracer);
         self
     }
 
@@ -296,6 +321,8 @@ impl Pipeline {
             .or(draft.flow)
             .or_else(|| self.flows.discover(&request));
         draft.streamed = request.stream;
+        let trace = self.trace(id, traceparent);
+        draft.traced.trace = trace.trace;
         let snapshot = self.snapshot.load_full();
         // They are handed on in a header, where the guard has not looked.
         let betas = betas.filter(|betas| !holds_data(&snapshot.guard, betas));
@@ -306,7 +333,7 @@ impl Pipeline {
             request: &Arc::new(request),
             log: &log,
             id,
-            traceparent: traceparent.as_ref(),
+            trace,
             betas: betas.as_ref(),
             received,
             status_of,
@@ -530,9 +557,9 @@ impl Pipeline {
         let counted = counted.unwrap_or_else(|_| Err(panicked()));
         if let Some(audit) = &self.audit {
             let error = counted.as_ref().err();
-            let (mut outcome, proof) = draft.counted(asked.as_deref(), error);
-            withhold(&mut outcome, &snapshot.guard);
-            audit.keep(&outcome, proof);
+            let mut told = draft.counted(asked.as_deref(), error);
+            withhold(&mut told.outcome, &snapshot.guard);
+            audit.keep(&told.outcome, told.proof);
         }
         counted
     }
@@ -564,7 +591,7 @@ impl Pipeline {
                 persistence.timeouts,
                 admission.id,
             )?;
-            call.traceparent.clone_from(&admission.traceparent);
+            call.traceparent = admission.traceparent;
             let backend = snapshot.backend(&deployment.backend)?;
             *asked = Some(Arc::clone(deployment));
             if let Some(tokens) = backend.count_tokens(call).await? {
@@ -590,16 +617,9 @@ impl Pipeline {
     }
 
     /// Records a request that did not pass the door, and whose key is known.
-    pub fn refused(
-        &self,
-        id: RequestId,
-        started_unix_ms: u64,
-        dialect: Dialect,
-        account: &Account,
-        error: &Error,
-        http_status: u16,
-    ) {
-        let draft = Draft::new(id, started_unix_ms, dialect, "", account);
+    pub fn refused(&self, door: Door, error: &Error, http_status: u16) {
+        let mut draft = Draft::new(door.id, door.started_unix_ms, door.dialect, "", &door.account);
+        draft.traced.trace = self.trace(door.id, door.traceparent).trace;
         let ending = Ending {
             status: status_of(error, 0),
             http_status,
@@ -609,7 +629,19 @@ impl Pipeline {
         self.record(draft.finish(&ending, vec![]), Hold::default());
     }
 
-    pub(crate) fn record(&self, (mut outcome, proof): (Outcome, Proof), mut hold: Hold) {
+    /// The trace of a request.
+    fn trace(&self, id: RequestId, caller: Option<TraceParent>) -> TraceContext {
+        let tracer = self.tracer.as_ref();
+        let trace = tracer.and_then(|tracer| tracer.begin(id, caller));
+        TraceContext { caller, trace }
+    }
+
+    pub(crate) fn record(&self, finished: Finished, mut hold: Hold) {
+        let Finished {
+            mut outcome,
+            proof,
+            traced,
+        } = finished;
         withhold(&mut outcome, &self.snapshot.load().guard);
         if let Some(audit) = &self.audit {
             audit.keep(&outcome, proof);
@@ -625,6 +657,7 @@ impl Pipeline {
         // After it is recorded: what is counted here only is lost with the process.
         self.settle(hold, &outcome);
         self.meters.count(&outcome, &self.snapshot.load());
+        traced.tell(self.tracer.as_deref(), outcome);
     }
 }
 

@@ -2,10 +2,12 @@
 
 use freehold_cost::tokens;
 use freehold_ports::Chunk;
-use freehold_types::{Delta, Event, PartKind, Request, Usage, UsageBasis};
+use freehold_types::{Delta, Event, FinishReason, PartKind, Request, Usage, UsageBasis};
 
 /// Longer text is counted by its shape and forgotten, so that a long answer holds no memory.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
+/// Of so many choices it is remembered why they ended.
+const FINISH_REASONS_MAX: usize = 16;
 /// Models (by the beginning of their names) whose tokenizer is o200k, which is at hand.
 const O200K_MODELS: [&str; 10] = [
     "gpt-4o",
@@ -39,6 +41,7 @@ pub(crate) struct Tally {
     /// What a tokenizer counted in all of the text.
     exact_tokens: Option<u64>,
     model: Option<String>,
+    finish_reasons: Vec<FinishReason>,
     begun: bool,
     complete: bool,
     /// The model has finished; only framing and the usage can follow.
@@ -85,7 +88,12 @@ impl Tally {
                     self.reported = Some(*usage);
                     tells_usage = true;
                 }
-                Event::Finish { .. } => self.finished = true,
+                Event::Finish { reason, .. } => {
+                    self.finished = true;
+                    if self.finish_reasons.len() < FINISH_REASONS_MAX {
+                        self.finish_reasons.push(reason.clone());
+                    }
+                }
                 Event::End => self.complete = true,
                 _ => {}
             }
@@ -106,6 +114,11 @@ impl Tally {
     /// True once anything that the model generated was seen.
     pub(crate) fn has_content(&self) -> bool {
         self.has_content
+    }
+
+    /// Why the choices ended.
+    pub(crate) fn take_finish_reasons(&mut self) -> Vec<FinishReason> {
+        std::mem::take(&mut self.finish_reasons)
     }
 
     /// The model as the upstream named it.

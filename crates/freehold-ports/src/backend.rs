@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use freehold_policy::Passage;
 use freehold_types::{
-    BackendId, Deployment, Dialect, Error, ErrorKind, Event, Request, RequestId, Site,
+    BackendId, Deployment, Dialect, Error, ErrorKind, Event, Request, RequestId, Site, TraceParent,
 };
 use futures_core::Stream;
 use smallvec::SmallVec;
@@ -69,7 +69,7 @@ pub struct Call {
     /// For logs and for the upstream's tracing.
     pub id: RequestId,
     /// The W3C trace context (`traceparent`) to hand to the upstream, when there is one.
-    pub traceparent: Option<Arc<str>>,
+    pub traceparent: Option<TraceParent>,
     /// What the client's `anthropic-beta` header names, for an upstream of that dialect.
     pub betas: Option<Arc<str>>,
     left_out: LeftOut,

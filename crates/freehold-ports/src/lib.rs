@@ -1,5 +1,5 @@
 //! The traits between the gateway's logic and the outside world: [`Backend`], [`Ledger`], [`Accounts`],
-//! [`Meter`], [`UnderWay`], [`Audit`], [`Prompts`], [`Clock`] on a request's way; [`Administration`]
+//! [`Meter`], [`UnderWay`], [`Audit`], [`Prompts`], [`Tracer`], [`Clock`] on a request's way; [`Administration`]
 //! and [`Login`] at the operator's surface.
 //!
 //! Traits and the values they exchange only: no implementation, no I/O. A backend takes a [`Call`],
@@ -14,6 +14,7 @@ mod clock;
 mod ledger;
 mod meter;
 mod prompts;
+mod tracer;
 mod under_way;
 
 pub use accounts::{Account, Accounts};
@@ -30,4 +31,5 @@ pub use meter::{
     Shortage, Standing, Used,
 };
 pub use prompts::{AnswerEnd, Prompts, Sample, SampleFacts, Text, Unkept};
+pub use tracer::{Ended, Tracer};
 pub use under_way::{Slot, UnderWay};

@@ -18,6 +18,7 @@ pub mod outcome;
 pub mod price;
 pub mod request;
 pub mod sensitivity;
+pub mod trace;
 pub mod usage;
 
 pub use access::{Actor, Grant, Reach, Right};
@@ -36,4 +37,5 @@ pub use money::NanoUsd;
 pub use outcome::{AttemptRecord, Outcome, OutcomeStatus};
 pub use request::{Extra, Message, Part, Request, Role};
 pub use sensitivity::{Perimeter, Sensitivity};
+pub use trace::{SpanId, Trace, TraceId, TraceParent};
 pub use usage::{Usage, UsageBasis};

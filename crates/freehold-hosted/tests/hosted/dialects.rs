@@ -115,7 +115,8 @@ async fn a_raw_completion_goes_to_its_own_path() {
 async fn requests_carry_what_they_should_and_nothing_more() {
     let bench = Bench::new("openai").await;
     let mut call = bench.call(Dialect::OpenaiChat, hello(true));
-    call.traceparent = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into());
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    call.traceparent = freehold_types::TraceParent::parse(trace);
     let id = call.id.to_string();
     collect(bench.backend.start(call).await.unwrap())
         .await
@@ -142,6 +143,7 @@ async fn requests_carry_what_they_should_and_nothing_more() {
         ]
     );
     assert_eq!(request.header("x-request-id"), Some(id.as_str()));
+    assert_eq!(request.header("traceparent"), Some(trace));
     assert_eq!(request.header("accept-encoding"), Some("identity"));
     assert_eq!(request.header("accept"), Some("text/event-stream"));
     assert!(

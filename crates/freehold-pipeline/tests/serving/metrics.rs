@@ -30,6 +30,9 @@ async fn requests_are_counted_by_how_they_ended() {
         r#"gen_ai_server_request_duration_seconds_count{deployment="one/m",gen_ai_operation_name="chat",gen_ai_provider_name="one",gen_ai_request_model="m"} 3"#,
         r#"gen_ai_server_time_to_first_token_seconds_count{deployment="one/m",gen_ai_operation_name="chat",gen_ai_provider_name="one",gen_ai_request_model="m"} 2"#,
         r#"gen_ai_client_token_usage_count{deployment="one/m",gen_ai_operation_name="chat",gen_ai_provider_name="one",gen_ai_request_model="m",gen_ai_token_type="output"} 2"#,
+        r#"gen_ai_client_operation_duration_seconds_count{deployment="one/m",gen_ai_operation_name="chat",gen_ai_provider_name="one",gen_ai_request_model="m",error_type=""} 2"#,
+        r#"gen_ai_client_operation_duration_seconds_count{deployment="one/m",gen_ai_operation_name="chat",gen_ai_provider_name="one",gen_ai_request_model="m",error_type="bad_upstream"} 1"#,
+        r#"gen_ai_client_operation_duration_seconds_count{deployment="two/m",gen_ai_operation_name="chat",gen_ai_provider_name="two",gen_ai_request_model="m",error_type=""} 1"#,
         r"freehold_overhead_seconds_count 4",
     ] {
         assert!(text.lines().any(|known| known == line), "{line} in\n{text}");
