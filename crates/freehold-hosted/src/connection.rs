@@ -12,7 +12,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use crate::dial::connector::GatedConnector;
 use crate::dial::gate::Gate;
 use crate::dial::tls;
-use crate::settings::{Settings, SettingsError, parse_base};
+use crate::settings::{Dialled, SettingsError, parse_base};
 
 pub(crate) type HttpClient = Client<HttpsConnector<GatedConnector>, Full<Bytes>>;
 
@@ -25,13 +25,13 @@ const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 const HTTP2_HEADER_LIST_BYTES: u32 = 64 * 1024;
 const HTTP1_BUFFER_BYTES: usize = 256 * 1024;
 
-pub(crate) fn client(settings: &Settings) -> Result<HttpClient, SettingsError> {
-    let base = parse_base(&settings.base_url)?;
-    let gate = Gate::new(&base, settings.site.perimeter, &settings.inside)?;
+pub(crate) fn client(settings: &Dialled<'_>) -> Result<HttpClient, SettingsError> {
+    let base = parse_base(settings.base_url)?;
+    let gate = Gate::new(&base, settings.perimeter, settings.inside)?;
     let builder = HttpsConnectorBuilder::new()
         .with_tls_config(tls::config(settings)?)
         .https_or_http();
-    let builder = match tls::server_name(&settings.tls)? {
+    let builder = match tls::server_name(settings.tls)? {
         Some(name) => builder.with_server_name_resolver(FixedServerNameResolver::new(name)),
         None => builder,
     };

@@ -18,6 +18,7 @@ mod count;
 mod dial;
 mod exchange;
 mod failure;
+mod post;
 mod probe;
 mod secret;
 mod settings;
@@ -29,4 +30,5 @@ pub use catalogue::{
 };
 pub use dial::{NetworkError, Networks};
 pub use failure::MODEL_LOADING;
+pub use post::{PostSettings, Posted, Poster};
 pub use settings::{ClientCertificate, Limits, Settings, SettingsError, Tls};

@@ -69,6 +69,29 @@ impl Settings {
     }
 }
 
+/// What a connection needs to know of the place that it is made to.
+pub(crate) struct Dialled<'a> {
+    pub(crate) base_url: &'a str,
+    pub(crate) perimeter: Perimeter,
+    pub(crate) inside: &'a Networks,
+    pub(crate) tls: &'a Tls,
+    pub(crate) http2_prior_knowledge: bool,
+    pub(crate) limits: Limits,
+}
+
+impl Settings {
+    pub(crate) fn dialled(&self) -> Dialled<'_> {
+        Dialled {
+            base_url: &self.base_url,
+            perimeter: self.site.perimeter,
+            inside: &self.inside,
+            tls: &self.tls,
+            http2_prior_knowledge: self.http2_prior_knowledge,
+            limits: self.limits,
+        }
+    }
+}
+
 /// Whom to trust on the other end of a TLS connection, and how to show who we are.
 #[derive(Clone, Debug)]
 pub struct Tls {
@@ -319,6 +342,16 @@ pub(crate) fn extra_headers(row: &Row) -> Result<HeaderMap, SettingsError> {
     Ok(headers)
 }
 
+/// Whether a header is set by the connection or the adapter, or would be taken for the connection's.
+pub(crate) fn is_the_connections(name: &HeaderName) -> bool {
+    RESERVED.contains(name) && *name != header::AUTHORIZATION
+}
+
+/// Who we are.
+pub(crate) fn user_agent() -> HeaderValue {
+    HeaderValue::from_static(concat!("freehold/", env!("CARGO_PKG_VERSION")))
+}
+
 /// The headers that every request to the backend carries, the key among them.
 pub(crate) fn base_headers(settings: &Settings) -> Result<HeaderMap, SettingsError> {
     let row = &settings.row;
@@ -327,10 +360,7 @@ pub(crate) fn base_headers(settings: &Settings) -> Result<HeaderMap, SettingsErr
         header::ACCEPT_ENCODING,
         HeaderValue::from_static("identity"),
     );
-    headers.insert(
-        header::USER_AGENT,
-        HeaderValue::from_static(concat!("freehold/", env!("CARGO_PKG_VERSION"))),
-    );
+    headers.insert(header::USER_AGENT, user_agent());
     let Some(key) = &settings.key else {
         if row.auth.required {
             return Err(SettingsError::MissingKey {
@@ -363,16 +393,21 @@ pub(crate) fn base_headers(settings: &Settings) -> Result<HeaderMap, SettingsErr
 /// A key may travel in the clear to this machine or within the owner's perimeter, never further.
 fn refuse_readable_key(settings: &Settings) -> Result<(), SettingsError> {
     let url = parse_base(&settings.base_url)?;
+    if is_readable_on_the_way(&url, settings.site.perimeter) {
+        return Err(SettingsError::PlaintextKey {
+            backend: settings.row.name.clone(),
+        });
+    }
+    Ok(())
+}
+
+/// Whether what is sent crosses other people's networks readable by all.
+pub(crate) fn is_readable_on_the_way(url: &Url, perimeter: Perimeter) -> bool {
     let loopback = match url.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         Some(url::Host::Domain(name)) => name == "localhost",
         None => false,
     };
-    if url.scheme() == "http" && !loopback && settings.site.perimeter == Perimeter::Outside {
-        return Err(SettingsError::PlaintextKey {
-            backend: settings.row.name.clone(),
-        });
-    }
-    Ok(())
+    url.scheme() == "http" && !loopback && perimeter == Perimeter::Outside
 }

@@ -7,15 +7,15 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use secrecy::ExposeSecret as _;
 
-use crate::settings::{ClientCertificate, Settings, SettingsError, Tls};
+use crate::settings::{ClientCertificate, Dialled, SettingsError, Tls};
 
 type Trusting = ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>;
 
-pub(crate) fn config(settings: &Settings) -> Result<ClientConfig, SettingsError> {
+pub(crate) fn config(settings: &Dialled<'_>) -> Result<ClientConfig, SettingsError> {
     let https = settings.base_url.trim_start().starts_with("https:");
     // A plaintext server on a machine without certificate authorities must work too.
     let roots = if https {
-        roots(&settings.tls)?
+        roots(settings.tls)?
     } else {
         Arc::new(RootCertStore::empty())
     };
