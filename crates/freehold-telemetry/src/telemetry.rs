@@ -36,9 +36,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause that a collector can ask for: a queue fills meanwhile.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-const LOST: &str = "freehold_telemetry_lost_spans_total";
-const FAILED: &str = "freehold_telemetry_failed_exports_total";
-
 /// What is sent, and where.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -83,8 +80,14 @@ type Render = Box<dyn Fn() -> String + Send>;
 
 /// Tells the installed recorder what this crate's metrics mean.
 pub fn describe_metrics() {
-    describe_counter!(LOST, "Spans that did not reach the collector");
-    describe_counter!(FAILED, "Reports that the collector did not take");
+    describe_counter!(
+        "freehold_telemetry_lost_spans_total",
+        "Spans that did not reach the collector"
+    );
+    describe_counter!(
+        "freehold_telemetry_failed_exports_total",
+        "Reports that the collector did not take"
+    );
 }
 
 /// Sends spans and metrics in the background.
@@ -116,7 +119,7 @@ struct Books {
 impl Books {
     fn new() -> Self {
         let lost = |reason: &'static str| {
-            let lost = counter!(LOST, "reason" => reason);
+            let lost = counter!("freehold_telemetry_lost_spans_total", "reason" => reason);
             // The series is there before anything is lost.
             lost.increment(0);
             lost
@@ -315,7 +318,7 @@ impl SpanSender {
             }
             Err(untaken) => {
                 self.books.unsent.increment(number);
-                counter!(FAILED, "signal" => "traces").increment(1);
+                failed("traces");
                 Some(untaken.why)
             }
         };
@@ -402,7 +405,7 @@ impl MetricSender {
             Err(untaken) => Some(untaken.why),
         };
         if failure.is_some() {
-            counter!(FAILED, "signal" => "metrics").increment(1);
+            failed("metrics");
         }
         self.collector.note(failure.as_deref());
     }
@@ -439,6 +442,10 @@ pub async fn knock(settings: &Settings) -> Vec<(&'static str, Result<(), String>
         told.push(("metrics", answered));
     }
     told
+}
+
+fn failed(signal: &'static str) {
+    counter!("freehold_telemetry_failed_exports_total", "signal" => signal).increment(1);
 }
 
 fn unix_nanos() -> u64 {

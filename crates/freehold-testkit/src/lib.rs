@@ -8,7 +8,8 @@
 //! compared exactly. Nothing needs a sleep: a script may wait at a chunk until the test calls
 //! [`FakeUpstream::release`], and the test can wait for an event with [`FakeUpstream::wait_until`].
 //!
-//! [`identity`] is a fake login service. [`postgres`] and [`redis`] start real servers from the machine's packages, to be killed and brought back.
+//! [`FakeCollector`] takes OpenTelemetry's spans and metrics, [`identity`] is a fake login service. [`postgres`] and
+//! [`redis`] start real servers from the machine's packages, to be killed and brought back.
 //!
 //! The fake never leaves loopback, never checks semantics beyond what real vendors reject, and never uses randomness:
 //! the same requests in the same order give the same bytes.
@@ -16,6 +17,7 @@
 mod answer;
 mod anthropic;
 pub mod certificates;
+mod collector;
 mod connection;
 mod control;
 mod errors;
@@ -33,6 +35,8 @@ mod server;
 mod shorthand;
 mod watched;
 
+pub use collector::{CollectedSpan, FakeCollector, Report, Taking, attribute};
+pub use opentelemetry_proto;
 pub use record::{RequestEnd, RequestRecord, Totals, UsageCount};
 pub use request::Surface;
 pub use script::{Fault, Pace, ReportedUsage, RetryAfter, Script, ScriptedCall, UsageScript};

@@ -11,6 +11,7 @@ mod home;
 mod login;
 mod money;
 mod operators;
+mod reports;
 mod wiring;
 mod workload_source;
 

@@ -79,6 +79,7 @@ fn meaning(settings: &Settings, file: Option<&Path>) -> Value {
         "routes": routes.collect::<Vec<_>>(),
         "keys": settings.keys.iter().map(key).collect::<Vec<_>>(),
         "ledger": settings.ledger.database.to_string(),
+        "telemetry": settings.telemetry.as_ref().map(crate::reports::urls),
         "hints": settings.hints,
         "warnings": warnings(settings),
     })
@@ -180,6 +181,9 @@ fn text(meaning: &Value) -> String {
         },
     );
     line("ledger", said(&meaning["ledger"], ""));
+    for url in strings(&meaning["telemetry"]) {
+        line("telemetry", url);
+    }
     section(&mut line, "backend", &meaning["backends"], "none", backend);
     section(
         &mut line,

@@ -63,6 +63,9 @@ pub(crate) async fn run(args: DoctorArgs, config: Option<&Path>) -> Result<()> {
             for entry in &settings.hosted {
                 checks.push(backend(entry, args.offline).await);
             }
+            if let Some(telemetry) = &settings.telemetry {
+                checks.extend(collector(telemetry, args.offline).await);
+            }
         }
         Err(error) => {
             let report = format!("{:?}", miette::Report::new(error));
@@ -281,6 +284,32 @@ async fn backend(entry: &crate::config::settings::HostedEntry, offline: bool) ->
         }
         Err(error) => Check::new(what, Grade::Bad, format!("{key}; {error}")),
     }
+}
+
+/// The collector: whether it takes reports. A gateway serves without it, too.
+async fn collector(telemetry: &freehold_telemetry::Settings, offline: bool) -> Vec<Check> {
+    let urls = crate::reports::urls(telemetry).into_iter();
+    if offline {
+        let note = |url| {
+            Check::new(
+                "telemetry",
+                Grade::Note,
+                format!("{url}; not asked (--offline)"),
+            )
+        };
+        return urls.map(note).collect();
+    }
+    let told = freehold_telemetry::knock(telemetry).await.into_iter();
+    told.zip(urls)
+        .map(|((signal, answered), url)| match answered {
+            Ok(()) => Check::new("telemetry", Grade::Ok, format!("{url} takes {signal}")),
+            Err(why) => Check::new(
+                "telemetry",
+                Grade::Bad,
+                format!("{url} does not take {signal}: {why}; a gateway starts all the same"),
+            ),
+        })
+        .collect()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for display")]

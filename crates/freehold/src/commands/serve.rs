@@ -31,6 +31,7 @@ use crate::config::settings::Settings;
 use crate::config::{Overrides, Source};
 use crate::money::Money;
 use crate::operators::Operators;
+use crate::reports::Reports;
 use crate::wiring::{Engines, wire};
 
 /// How long outcomes may take to reach the database at the end; the rest waits for the next start.
@@ -69,10 +70,8 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     let pipeline = Pipeline::new(wired.snapshot, ledger.clone(), Arc::clone(&clock));
     let prompts = Arc::new(PromptStore::start(settings.prompts.clone())?);
     let pipeline = pipeline.with_meter(meter).with_prompts(prompts.clone());
-    let pipeline = match journal {
-        Some(journal) => pipeline.with_journal(journal),
-        None => pipeline,
-    };
+    let (reports, pipeline) = Reports::start(&settings, &metrics, pipeline)?;
+    let pipeline = with_journal(pipeline, journal);
     let (pipeline, door) = with_trail(pipeline, audit.as_ref(), &settings);
     let money = Money::start(&pipeline, &clock).await;
     note_own(audit.as_ref(), AdministrativeAct::Served, &source);
@@ -109,13 +108,14 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
         files: settings.files,
         past,
         operators,
+        reports,
     };
     reloader.until_stopped(&metrics).await?;
 
     let cut = drained(&pipeline, settings.drain, &stop, clients, admin).await?;
     money.stop().await;
     watching.abort();
-    finish(cut, &mut reloader.engines, &ledger, &prompts).await;
+    finish(cut, &mut reloader, &ledger, &prompts).await;
     drop(door);
     close_audit(&reloader);
     Ok(())
@@ -134,6 +134,14 @@ fn journal(settings: &Settings, ledger: &DurableLedger) -> Option<Arc<Journal>> 
             );
             None
         }
+    }
+}
+
+/// The pipeline, remembering what is under way where that is possible.
+fn with_journal(pipeline: Pipeline, journal: Option<Arc<Journal>>) -> Pipeline {
+    match journal {
+        Some(journal) => pipeline.with_journal(journal),
+        None => pipeline,
     }
 }
 
@@ -201,7 +209,7 @@ fn surfaces(settings: &Settings, clock: &dyn Clock) -> freehold_http::Settings {
 /// What is left to do when the last answer is out.
 async fn finish(
     connections_cut: usize,
-    engines: &mut Engines,
+    reloader: &mut Reloader,
     ledger: &DurableLedger,
     prompts: &PromptStore,
 ) {
@@ -211,7 +219,8 @@ async fn finish(
             "the drain was too short for some connections"
         );
     }
-    engines.shut_down().await;
+    reloader.reports.stop().await;
+    reloader.engines.shut_down().await;
     store_rest(prompts).await;
     let end = match ledger.shutdown(LEDGER_DRAIN).await {
         Ok(()) => "stopped".to_owned(),

@@ -31,7 +31,7 @@ impl Fault {
     }
 
     /// The fault at its place in the configuration.
-    pub(super) fn complain<const N: usize>(self, path: [&str; N]) -> Complaint {
+    pub(super) fn complain<'a>(self, path: impl AsRef<[&'a str]>) -> Complaint {
         let complaint = Complaint::new(path, self.message);
         match self.hint {
             Some(hint) => complaint.hint(hint),

@@ -12,6 +12,7 @@ pub(crate) mod raw;
 mod routes;
 pub(crate) mod settings;
 mod storage;
+pub(crate) mod telemetry;
 mod text;
 pub(crate) mod transport;
 

@@ -13,6 +13,7 @@ use super::access::{RawLogin, RawRole};
 use super::accounts::{Limited, Previous, RawAccounts, RawBudget, RawLimits};
 use super::prices::{Owned, Price};
 use super::storage::RawPrompts;
+use super::telemetry::RawTelemetry;
 use super::text::Text;
 use super::transport::{BackendTls, Outbound, ServerTls};
 
@@ -52,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) audit: Audit,
     /// Requests and answers that rules of the policy let be stored.
     pub(crate) prompts: RawPrompts,
+    /// Traces and metrics for an OpenTelemetry collector.
+    pub(crate) telemetry: RawTelemetry,
     /// Whether vendors whose API key is in the environment, and the default model when it is in
     /// the store, become backends by themselves. Default: true.
     pub(crate) discover: Option<bool>,

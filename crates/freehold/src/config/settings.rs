@@ -20,7 +20,7 @@ use super::access::{self, LoginSettings};
 use super::policy::PolicySource;
 use super::raw::{self, PerimeterMode};
 use super::transport::{self, BackendTls, ListenerTls};
-use super::{Complaint, accounts, prices, routes, storage};
+use super::{Complaint, accounts, prices, routes, storage, telemetry};
 use freehold_pipeline::FlowLimits;
 use freehold_ports::{Bound, Scope};
 use freehold_route::RouteSpec;
@@ -83,6 +83,7 @@ pub(crate) struct Settings {
     pub(crate) ledger: StoreSettings,
     pub(crate) audit: AuditChoice,
     pub(crate) prompts: PromptSettings,
+    pub(crate) telemetry: Option<freehold_telemetry::Settings>,
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) hints: Vec<String>,
 }
@@ -126,11 +127,12 @@ impl Settings {
             .map_err(|error| Complaint::new([], format!("the built-in catalogue: {error}")))?;
         let catalogue = Arc::new(catalogue);
         let sealed = raw.perimeter == PerimeterMode::Sealed;
+        let inside = transport::inside(&raw.outbound)?;
         let mut reader = BackendReader {
             catalogue: &catalogue,
             environment,
             sealed,
-            inside: transport::inside(&raw.outbound)?,
+            inside: inside.clone(),
             hosted: vec![],
             embedded: vec![],
             hints: vec![],
@@ -147,19 +149,19 @@ impl Settings {
             mut hints,
             ..
         } = reader;
-        let now = SystemTime::now();
         let tls = raw.server.tls.as_ref();
-        let tls = tls
-            .map(|tls| transport::listener(tls, now, &mut hints))
-            .transpose()?;
+        let tls = tls.map(|tls| transport::listener(tls, SystemTime::now(), &mut hints));
+        let tls = tls.transpose()?;
         transport::warn(&raw, environment, hosted.is_empty(), &mut hints);
         let keys = accounts::keys(&raw)?;
-        let login = access::login(&raw, sealed, &transport::inside(&raw.outbound)?)?;
+        let login = access::login(&raw, sealed, &inside)?;
         let guard =
             Guard::new(&raw.guard).map_err(|error| Complaint::new(["guard"], error.to_string()))?;
         let policy_source = PolicySource::new(&raw, sealed, &guard);
         let (policy, _) = policy_source.compile(None)?;
         let prompts = storage::prompts(&raw.prompts, &policy, environment)?;
+        let beside = (environment, sealed, &inside);
+        let telemetry = telemetry::settings(&raw.telemetry, beside, &mut hints)?;
         check_listen(&raw.server, &keys, login.is_some())?;
         Ok(Self {
             listen: raw.server.listen,
@@ -185,6 +187,7 @@ impl Settings {
             ledger: super::ledger::settings(&raw.ledger, environment)?,
             audit: audit(&raw.audit, environment),
             prompts,
+            telemetry,
             catalogue,
             hints,
         })

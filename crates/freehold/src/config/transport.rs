@@ -116,26 +116,45 @@ pub(super) fn backend(
         )
         .hint("begin it with https:"));
     }
-    let ca_file = backend.ca_file.as_deref();
-    let path = |field| ["backends", name, "tls", field];
-    let at = |field| move |fault: Fault| fault.complain(["backends", name, "tls", field]);
-    let authorities = match (ca_file, &raw.ca) {
-        (Some(_), Some(_)) => {
-            return Err(Complaint::new(
-                path("ca"),
-                "`ca_file` says the same; keep one of them",
-            ));
-        }
-        (Some(file), None) => Some(
-            certificates::authorities(file, now)
-                .map_err(|fault| fault.complain(["backends", name, "ca_file"]))?,
-        ),
-        (None, Some(file)) => Some(certificates::authorities(file, now).map_err(at("ca"))?),
-        (None, None) if raw.only_ca => {
-            return Err(Complaint::new(path("only_ca"), "there is no `ca` to trust"));
-        }
-        (None, None) => None,
+    let Some(ca_file) = backend.ca_file.as_deref() else {
+        return towards(&["backends", name, "tls"], raw, now, hints);
     };
+    if raw.ca.is_some() {
+        return Err(Complaint::new(
+            ["backends", name, "tls", "ca"],
+            "`ca_file` says the same; keep one of them",
+        ));
+    }
+    let authorities = certificates::authorities(ca_file, now)
+        .map_err(|fault| fault.complain(["backends", name, "ca_file"]))?;
+    let without_ca = BackendTls {
+        only_ca: false,
+        ..raw.clone()
+    };
+    let tls = towards(&["backends", name, "tls"], &without_ca, now, hints)?;
+    Ok(freehold_hosted::Tls {
+        system_roots: !raw.only_ca,
+        extra_roots_pem: Some(authorities),
+        ..tls
+    })
+}
+
+/// Reads and checks the certificates for what is dialled; `place` is where the file names them.
+pub(super) fn towards(
+    place: &[&str],
+    raw: &BackendTls,
+    now: SystemTime,
+    hints: &mut Vec<String>,
+) -> Result<freehold_hosted::Tls, Complaint> {
+    let path = |field| -> Vec<&str> { place.iter().copied().chain([field]).collect() };
+    let at = |field| move |fault: Fault| fault.complain(path(field));
+    if raw.ca.is_none() && raw.only_ca {
+        return Err(Complaint::new(path("only_ca"), "there is no `ca` to trust"));
+    }
+    let authorities = raw.ca.as_deref();
+    let authorities = authorities
+        .map(|file| certificates::authorities(file, now).map_err(at("ca")))
+        .transpose()?;
     let client = match (&raw.certificate, &raw.key) {
         (Some(certificate), Some(key)) => Some(ClientCertificate {
             chain_pem: certificates::chain(certificate, now).map_err(at("certificate"))?,

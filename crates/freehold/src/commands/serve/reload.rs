@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::budgets::Past;
 use crate::config::{Overrides, Source};
 use crate::operators::Operators;
+use crate::reports::Reports;
 use crate::wiring::{Engines, wire};
 
 /// Who did what nobody wished.
@@ -58,6 +59,7 @@ pub(super) struct Reloader {
     pub(super) files: Vec<PathBuf>,
     pub(super) past: Arc<Past>,
     pub(super) operators: Operators,
+    pub(super) reports: Reports,
 }
 
 impl Reloader {
@@ -140,6 +142,7 @@ impl Reloader {
         let door = self.operators.door(&settings).map_err(told)?;
         let deployments = wired.snapshot.deployments().len();
         self.past.restore(&settings).await;
+        self.reports.know(&settings);
         self.files = settings.files;
         self.operators.renew(door, settings.keys);
         self.gateway.accounts.store(Arc::new(wired.accounts));
