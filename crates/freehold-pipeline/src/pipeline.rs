@@ -16,8 +16,8 @@ use freehold_ports::{
 use freehold_route::{Plan, Query, Resolved, plan};
 use freehold_types::audit::AuditName;
 use freehold_types::{
-    Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName, NanoUsd, Outcome, Part,
-    Request, RequestId, Sensitivity, TraceParent,
+    Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName, NanoUsd, Outcome, Part, Request,
+    RequestId, Sensitivity, TraceParent,
 };
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
@@ -618,7 +618,13 @@ impl Pipeline {
 
     /// Records a request that did not pass the door, and whose key is known.
     pub fn refused(&self, door: Door, error: &Error, http_status: u16) {
-        let mut draft = Draft::new(door.id, door.started_unix_ms, door.dialect, "", &door.account);
+        let mut draft = Draft::new(
+            door.id,
+            door.started_unix_ms,
+            door.dialect,
+            "",
+            &door.account,
+        );
         draft.traced.trace = self.trace(door.id, door.traceparent).trace;
         let ending = Ending {
             status: status_of(error, 0),
