@@ -301,12 +301,7 @@ pub(crate) fn look<'a>(
     let now = costing::load(&base, &option.need, 0.0);
     let last = costing::load(&base, &option.need, monthly);
     let point = candidate.curve.at(now);
-    let mut flows: Vec<String> = option
-        .units
-        .iter()
-        .map(|unit| unit.traffic.flow.clone())
-        .collect();
-    flows.sort_unstable();
+    let flows = flows_of(&option.units);
     let told = OwnedOption {
         name: format!("{}, {}", candidate.name(), option.way.procurement.as_str()),
         model: candidate.model.clone(),
@@ -341,6 +336,13 @@ pub(crate) fn look<'a>(
         notes: candidate.notes.clone(),
     };
     Looked { option, told }
+}
+
+fn flows_of(units: &[&Unit]) -> Vec<String> {
+    let names = units.iter().map(|unit| unit.traffic.flow.clone());
+    let mut flows: Vec<String> = names.collect();
+    flows.sort_unstable();
+    flows
 }
 
 fn rounded(month: &OwnedMonth) -> OwnedMonth {

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::advice::{Advice, Utilisation};
-use crate::break_even::Versus;
+use crate::break_even::{Versus, VolumePoint};
 use crate::report::numbers::{short, signed_usd, times, with_unit};
 
 /// Charts are drawn in this width and scaled by the page.
@@ -146,6 +146,22 @@ pub(super) fn volumes(advice: &Advice) -> String {
     };
     let mut svg = Svg::new(382.0);
     volume_band(advice, &mut svg, &x, (top, bottom));
+    let tokens_per_day = first.tokens_per_month / first.multiple * 24.0 / crate::HOURS_PER_MONTH;
+    volume_grid(tokens_per_day, &mut svg, &x, &y);
+    volume_lines(&shown, &mut svg, &x, &y);
+    svg.line("today", (x.at(1.0), top), (x.at(1.0), bottom));
+    svg.text("start", (x.at(1.0) + 5.0, top + 12.0), "today");
+    svg.text(
+        "middle",
+        (f64::midpoint(left, right), bottom + 50.0),
+        "tokens a day, times today's",
+    );
+    svg.done("Cost a month over volume: today's API, the open model at a host, owned")
+}
+
+/// Lines and figures along both axes.
+fn volume_grid(tokens_per_day: f64, svg: &mut Svg, x: &Log, y: &Log) {
+    let (left, right, top, bottom) = (x.from, x.to, y.to, y.from);
     for cost in y.decades() {
         svg.line("grid", (left, y.at(cost)), (right, y.at(cost)));
         svg.text(
@@ -154,10 +170,9 @@ pub(super) fn volumes(advice: &Advice) -> String {
             &format!("${}", short(cost)),
         );
     }
-    let to_day = 24.0 / crate::HOURS_PER_MONTH;
     for multiple in x.decades() {
         svg.line("grid", (x.at(multiple), top), (x.at(multiple), bottom));
-        let tokens = first.tokens_per_month / first.multiple * multiple * to_day;
+        let tokens = tokens_per_day * multiple;
         svg.text("middle", (x.at(multiple), bottom + 18.0), &times(multiple));
         svg.text(
             "middle",
@@ -165,6 +180,10 @@ pub(super) fn volumes(advice: &Advice) -> String {
             &format!("{}/day", short(tokens)),
         );
     }
+}
+
+/// What each way costs.
+fn volume_lines(shown: &[&VolumePoint], svg: &mut Svg, x: &Log, y: &Log) {
     let place = |multiple: f64, usd: f64| (x.at(multiple), y.at(usd));
     let mut band: Vec<(f64, f64)> = shown
         .iter()
@@ -189,14 +208,6 @@ pub(super) fn volumes(advice: &Advice) -> String {
         .iter()
         .map(|point| place(point.multiple, point.own_usd));
     svg.path("own", &own.collect::<Vec<_>>(), false);
-    svg.line("today", (x.at(1.0), top), (x.at(1.0), bottom));
-    svg.text("start", (x.at(1.0) + 5.0, top + 12.0), "today");
-    svg.text(
-        "middle",
-        (f64::midpoint(left, right), bottom + 50.0),
-        "tokens a day, times today's",
-    );
-    svg.done("Cost a month over volume: today's API, the open model at a host, owned")
 }
 
 /// Where it breaks even with the API, P10 to P90.

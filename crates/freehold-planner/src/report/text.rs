@@ -139,6 +139,12 @@ fn money(advice: &Advice, lines: &mut Lines) {
             usd(best.build_usd),
         ),
     );
+    saved(advice, lines);
+}
+
+/// What owning saves, and when it has paid for itself.
+fn saved(advice: &Advice, lines: &mut Lines) {
+    let best = &advice.best;
     let saving = &best.saving_vs_api;
     let hosted = best.saving_vs_hosted.map_or(String::new(), |saving| {
         format!(

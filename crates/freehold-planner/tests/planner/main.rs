@@ -7,4 +7,5 @@ mod constraints;
 mod hand;
 mod properties;
 mod reports;
+mod search;
 mod world;
