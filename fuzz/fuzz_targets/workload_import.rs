@@ -15,7 +15,8 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let workload = imported.workload;
     assert_eq!(workload.check(), Ok(()));
-    statistics(&workload, &[1_000]);
+    let told = statistics(&workload, &[1_000]);
+    assert_eq!(told.all.requests, workload.arrivals.len() as u64);
     let notes = imported.report.notes;
     let mut lines = Vec::new();
     write_jsonl(&workload, &notes, &mut lines).expect("memory takes everything");

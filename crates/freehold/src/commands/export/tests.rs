@@ -242,6 +242,70 @@ async fn every_format_holds_the_same_rows() {
 }
 
 #[tokio::test]
+async fn what_is_exported_is_read_as_the_ledger_is() {
+    let home = Home::with(&samples()).await;
+    let args = crate::workload_source::ReadArgs::default();
+    let now = OffsetDateTime::from_unix_timestamp(1_795_300_000).unwrap();
+    let settings = StoreSettings::new(home.dir.path());
+    let ledger = crate::workload_source::read_at(&[], Some(&settings), &args, now);
+    let ledger = ledger.await.unwrap().workload;
+    let told: Vec<_> = ledger
+        .arrivals
+        .iter()
+        .enumerate()
+        .map(|(index, one)| {
+            let model = ledger.model_of(one).unwrap_or("-").to_owned();
+            let tokens = (one.input_tokens, one.cached_tokens, one.output_tokens);
+            (one.at_us, tokens, model, ledger.cost_of(index))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (0, (1_000, 400, 77), "gpt-4.1".to_owned(), Some(4_016_008)),
+            (1_001_000, (50, 0, 9), "small".to_owned(), Some(1_234_567)),
+            (2_000_000, (5, 0, 5), "m".to_owned(), None),
+        ]
+    );
+    // It was looked at until now.
+    assert_eq!(ledger.began_unix_ms, Some(EVENING));
+    assert_eq!(ledger.duration_us, (1_795_300_000_001 - EVENING) * 1_000);
+    for file in ["a.csv", "a.jsonl", "a.parquet"] {
+        let export = home.args(file);
+        home.export(&export).await.unwrap();
+        let files = [export.out];
+        let read = crate::workload_source::read_at(&files, None, &args, now).await;
+        let read = read.unwrap();
+        assert_eq!(read.workload.arrivals.len(), 3, "{file}");
+        assert_eq!(read.workload.flows, ledger.flows, "{file}");
+        assert_eq!(
+            read.workload.costs_nano_usd, ledger.costs_nano_usd,
+            "{file}"
+        );
+        for (read, own) in read.workload.arrivals.iter().zip(&ledger.arrivals) {
+            assert_eq!(
+                (read.at_us, read.input_tokens),
+                (own.at_us, own.input_tokens),
+                "{file}"
+            );
+            assert_eq!(read.cached_tokens, own.cached_tokens, "{file}");
+        }
+        assert_eq!(read.report.bad_rows, 0, "{file}: {:?}", read.report);
+        assert_eq!(read.report.left_out.values().sum::<u64>(), 2, "{file}");
+    }
+    let nobody = crate::workload_source::ReadArgs {
+        only: OnlyArgs {
+            key: Some("app".to_owned()),
+            ..OnlyArgs::default()
+        },
+        ..args
+    };
+    let file = home.args("a.csv").out;
+    let error = crate::workload_source::read_at(&[file], None, &nobody, now).await;
+    assert!(error.unwrap_err().to_string().contains("--ledger"));
+}
+
+#[tokio::test]
 async fn pages_meet_every_outcome_once_also_within_one_millisecond() {
     let mut outcomes = vec![];
     for number in 0..57_u64 {
