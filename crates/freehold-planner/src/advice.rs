@@ -152,13 +152,14 @@ pub struct TrafficSummary {
     pub peak_to_mean: f64,
 }
 
-/// How busy the owned GPUs are over the week, or over the record when that is shorter.
+/// How full the owned GPUs are over the week, or over the record when that is shorter.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Utilisation {
     /// When the traffic comes.
     pub profile: Profile,
-    /// Busy share of the GPUs in each span, 0 to 1.
-    pub busy: Vec<f64>,
+    /// Load of the GPUs in each span, of the most that the simulated fleets carry within the service level,
+    /// 0 to 1. A GPU with one request is busy and nearly empty, so busy time would not tell it.
+    pub full: Vec<f64>,
     /// GPUs that are there.
     pub gpus: u32,
 }
@@ -186,7 +187,7 @@ pub struct Advice {
     pub tornado: Vec<Swing>,
     /// Cost over volume.
     pub volumes: Vec<VolumePoint>,
-    /// How busy the GPUs are.
+    /// How full the GPUs are.
     pub utilisation: Utilisation,
     /// What the answers of the interview lead to.
     pub conclusions: Vec<Conclusion>,

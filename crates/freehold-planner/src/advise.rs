@@ -196,15 +196,15 @@ impl<'a> Asked<'a> {
         let option = &self.best.option;
         let load = costing::load(&option.ranges.base(), &option.need, 0.0);
         let point = option.way.candidate.curve.at(load);
-        let peak = f64::from(point.gpus_peak);
-        let busy_gpus = point.busy_gpus();
+        let capacity = option.way.candidate.best_load_per_gpu() * f64::from(point.gpus_peak);
+        let now = if capacity > 0.0 { load / capacity } else { 0.0 };
         let profile = &self.case.traffic.profile;
-        let busy = profile
+        let full = profile
             .to_mean
             .iter()
-            .map(|share| four((busy_gpus * share / peak).min(1.0)));
+            .map(|share| four((now * share).min(1.0)));
         Utilisation {
-            busy: busy.collect(),
+            full: full.collect(),
             profile: crate::traffic::Profile {
                 to_mean: profile.to_mean.iter().map(|share| four(*share)).collect(),
                 ..profile.clone()

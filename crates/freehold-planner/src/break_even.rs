@@ -201,10 +201,7 @@ impl Volumes<'_> {
         let curve = &self.way.candidate.curve;
         let load = costing::load(base, self.need, 0.0);
         let point = curve.at(load);
-        let points = curve.points().iter();
-        let per_gpu = points
-            .map(|point| point.load / point.gpus_mean)
-            .fold(0.0, f64::max);
+        let per_gpu = self.way.candidate.best_load_per_gpu();
         let capacity = per_gpu * point.gpus_mean;
         if capacity <= 0.0 || load <= 0.0 {
             return (None, 0.0);

@@ -68,6 +68,16 @@ impl Candidate {
             .map(|point| point.output_tokens_per_s / point.gpus_mean)
             .fold(0.0, f64::max)
     }
+
+    /// Most load that one GPU carries, in the curve's unit.
+    #[must_use]
+    pub fn best_load_per_gpu(&self) -> f64 {
+        let points = self.curve.points().iter();
+        points
+            .filter(|point| point.gpus_mean > 0.0)
+            .map(|point| point.load / point.gpus_mean)
+            .fold(0.0, f64::max)
+    }
 }
 
 /// How GPUs are come by.

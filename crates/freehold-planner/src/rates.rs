@@ -321,11 +321,11 @@ fn words(name: &str) -> Vec<String> {
 
 /// Whether a listed name is the wanted model, with nothing but the hosts' own words added.
 fn is_model(wanted: &[String], listed: &str) -> bool {
-    if listed.ends_with(":free") {
+    // What comes behind a colon is another product: free, batch, extended.
+    if listed.contains(':') {
         return false;
     }
-    let listed = words(listed.split(':').next().unwrap_or(listed));
-    let mut rest = listed.clone();
+    let mut rest = words(listed);
     for word in wanted {
         let Some(at) = rest.iter().position(|other| other == word) else {
             return false;

@@ -110,10 +110,10 @@ fn hosts_of_an_open_model_are_found_and_other_models_are_not() {
         &words("Llama-3.3-70B"),
         "nvidia/llama-3.3-nemotron-70b"
     ));
-    assert!(!is_model(
-        &words("gpt-oss-120b"),
-        "openai/gpt-oss-120b:free"
-    ));
+    for variant in [":free", ":batch"] {
+        let listed = format!("openai/gpt-oss-120b{variant}");
+        assert!(!is_model(&words("gpt-oss-120b"), &listed));
+    }
 }
 
 #[test]

@@ -144,7 +144,7 @@ pub(super) fn volumes(advice: &Advice) -> String {
         from: bottom,
         to: top,
     };
-    let mut svg = Svg::new(382.0);
+    let mut svg = Svg::new(394.0);
     volume_band(advice, &mut svg, &x, (top, bottom));
     let tokens_per_day = first.tokens_per_month / first.multiple * 24.0 / crate::HOURS_PER_MONTH;
     volume_grid(tokens_per_day, &mut svg, &x, &y);
@@ -206,7 +206,7 @@ fn volume_lines(shown: &[&VolumePoint], svg: &mut Svg, x: &Log, y: &Log) {
     svg.path("api", &api.collect::<Vec<_>>(), false);
     let own = shown
         .iter()
-        .map(|point| place(point.multiple, point.own_usd));
+        .map(|point| place(point.multiple, point.own.p50));
     svg.path("own", &own.collect::<Vec<_>>(), false);
 }
 
@@ -228,10 +228,10 @@ fn volume_band(advice: &Advice, svg: &mut Svg, x: &Log, (top, bottom): (f64, f64
     }
 }
 
-/// Busy share of the GPUs, hour by hour.
+/// How full the GPUs are, hour by hour.
 pub(super) fn utilisation(told: &Utilisation) -> String {
     let (left, right, top, bottom) = (44.0, WIDTH - 12.0, 10.0, 190.0);
-    let spans = told.busy.len().max(1) as f64;
+    let spans = told.full.len().max(1) as f64;
     let width = (right - left) / spans;
     let mut svg = Svg::new(222.0);
     for share in [0.0, 0.25, 0.5, 0.75, 1.0] {
@@ -243,15 +243,15 @@ pub(super) fn utilisation(told: &Utilisation) -> String {
             &format!("{:.0} %", share * 100.0),
         );
     }
-    for (span, busy) in told.busy.iter().enumerate() {
-        let height = (bottom - top) * busy;
+    for (span, full) in told.full.iter().enumerate() {
+        let height = (bottom - top) * full;
         let gap = if width > 6.0 { 1.0 } else { 0.3 };
         let corner = (left + width * span as f64, bottom - height);
         svg.rect(
             "bar",
             corner,
             (width - gap, height),
-            &format!("{:.0} %", busy * 100.0),
+            &format!("{:.0} %", full * 100.0),
         );
     }
     let names = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
@@ -283,7 +283,7 @@ pub(super) fn utilisation(told: &Utilisation) -> String {
             svg.text(anchor, (left + (right - left) * share, bottom + 18.0), &at);
         }
     }
-    svg.done("Busy share of the GPUs over time")
+    svg.done("How full the GPUs are over time")
 }
 
 /// What the answer hangs on.

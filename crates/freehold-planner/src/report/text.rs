@@ -214,13 +214,18 @@ pub(super) fn even_line(even: &BreakEven) -> String {
         return format!("against {against}: at no volume up to 1000x today's; {needed}");
     };
     let band = even.band.map_or(String::new(), |band| {
-        format!(", P10 to P90 {} to {}", times(band.p10), times(band.p90))
+        format!(
+            ", with most likely values; over the draws at {} (P10 {}, P90 {})",
+            times(band.p50),
+            times(band.p10),
+            times(band.p90)
+        )
     });
     let fullness = even.utilisation.map_or(String::new(), |full| {
         format!(", GPUs {} full", percent(full))
     });
     format!(
-        "against {against}: {} today's volume{band}: {} tokens a day{fullness}; {needed}",
+        "against {against}: {} today's volume, {} tokens a day{fullness}{band}; {needed}",
         times(multiple),
         count(tokens)
     )
@@ -307,7 +312,7 @@ fn rest(advice: &Advice, lines: &mut Lines) {
         lines.say(
             "Or        ",
             &format!(
-                "{}: {} a month less or more than renting",
+                "{}: saves {} a month against renting (P50)",
                 other.name,
                 signed_usd(other.saving.p50)
             ),
