@@ -34,6 +34,13 @@ pub struct StepLoad {
 /// The smooth maximum's power: parts that take equally long take `2^(1/4)` as long together.
 const SMOOTH_POWER: f64 = 4.0;
 
+/// The GPU that `compute` is about (A100), how what is reached shrinks with larger ones, and the most.
+const REFERENCE_TFLOPS: f64 = 312.0;
+const FILL_POWER: f64 = 1.0 / 3.0;
+const COMPUTE_MOST: f64 = 0.9;
+/// How many layers `sequence_us` is about.
+const REFERENCE_LAYERS: f64 = 64.0;
+
 /// A replica's step times, worked out as far as they do not depend on the step.
 #[derive(Clone, Debug)]
 pub struct StepModel {
@@ -72,10 +79,13 @@ impl StepModel {
         let bandwidth = server.gpu.bandwidth_gb_s * 1e9 * parallel / 1e6;
         let reading = bandwidth * constants.weight_bandwidth;
         let precision = server.gpu.precision(server.weights);
-        let peak = server.gpu.flops(precision) * parallel / 1e6 * constants.compute;
+        // Large GPUs are harder to fill: what is reached grows with about the 2/3 power of the peak.
+        let filled = (REFERENCE_TFLOPS / server.gpu.tflops_16).powf(FILL_POWER);
+        let compute = (constants.compute * filled).min(COMPUTE_MOST);
+        let peak = server.gpu.flops(precision) * parallel / 1e6 * compute;
         let peak_16 = server.gpu.tflops_16 * 1e12 * parallel / 1e6;
         let common_peak = if server.weights.is_experts_only() {
-            peak_16 * constants.compute
+            peak_16 * compute
         } else {
             peak
         };
@@ -106,7 +116,7 @@ impl StepModel {
             output_read_us: shape.output_weights()
                 * crate::shape::ModelShape::embedding_bytes(server.weights)
                 / reading,
-            output_compute_us: 2.0 * shape.output_weights() / (peak_16 * constants.compute),
+            output_compute_us: 2.0 * shape.output_weights() / (peak_16 * compute),
             experts_read_us: total * shape.expert_weights() * server.weights.bytes()
                 / expert_reading,
             expert_compute_us: 2.0 * active * shape.expert_weights() / expert_peak,
@@ -118,7 +128,7 @@ impl StepModel {
             windowed_pair_us: windowed * pair_us,
             link_us,
             fixed_us: constants.step_us + layers * constants.layer_us + reduce_us,
-            sequence_us: constants.sequence_us,
+            sequence_us: constants.sequence_us * layers / REFERENCE_LAYERS,
         }
     }
 
