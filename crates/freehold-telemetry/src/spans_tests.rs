@@ -124,6 +124,28 @@ fn said(span: &Span, key: &str) -> Option<Value> {
     found.value.clone()?.value
 }
 
+/// Whether a span says all of this.
+fn assert_says(span: &Span, table: &[(&str, Option<Value>)]) {
+    for (key, value) in table {
+        assert_eq!(said(span, key), *value, "{key}");
+    }
+}
+
+/// Whether a request continues the caller's trace, and its attempts are its children.
+fn assert_one_trace(request: &Span, attempts: [&Span; 2]) {
+    let trace = TraceParent::parse(CALLER).unwrap();
+    for span in [request, attempts[0], attempts[1]] {
+        assert_eq!(span.trace_id, trace.trace.as_bytes());
+    }
+    assert_eq!(request.parent_span_id, trace.span.as_bytes());
+    assert_eq!(request.flags, 0x301);
+    for attempt in attempts {
+        assert_eq!(attempt.parent_span_id, request.span_id);
+        assert_eq!(attempt.flags, 0x101);
+    }
+    assert_ne!(attempts[0].span_id, attempts[1].span_id);
+}
+
 fn text(value: &str) -> Option<Value> {
     Some(Value::StringValue(value.to_owned()))
 }
@@ -144,44 +166,33 @@ fn a_request_is_a_server_with_a_client_for_each_attempt() {
     let [request, first, second] = &spans[..] else {
         panic!("{spans:?}");
     };
-    let trace = TraceParent::parse(CALLER).unwrap();
-    assert!(
-        spans
-            .iter()
-            .all(|span| span.trace_id == trace.trace.as_bytes())
-    );
-    assert_eq!(request.parent_span_id, trace.span.as_bytes());
-    assert_eq!(request.flags, 0x301);
-    for attempt in [first, second] {
-        assert_eq!(attempt.parent_span_id, request.span_id);
-        assert_eq!(attempt.flags, 0x101);
-    }
-    assert_ne!(first.span_id, second.span_id);
+    assert_one_trace(request, [first, second]);
 
     assert_eq!(request.name, "POST /v1/chat/completions");
     assert_eq!(request.kind, SpanKind::Server as i32);
     assert_eq!(request.start_time_unix_nano, START_MS * 1_000_000);
     assert_eq!(request.end_time_unix_nano, START_MS * 1_000_000 + 2_000_000);
     assert_eq!(request.status, None);
-    for (key, value) in [
-        ("freehold.request.id", text(&ended.outcome.id.to_string())),
-        ("freehold.key", text("app")),
-        ("freehold.team", text("acme/search")),
-        ("freehold.flow", text("triage")),
-        ("freehold.sensitivity", text("internal")),
-        ("freehold.findings", Some(Value::IntValue(3))),
-        ("freehold.deployment", text("two/org/model")),
-        ("freehold.perimeter", text("outside")),
-        ("freehold.decision", text("cheapest")),
-        ("freehold.cost.nano_usd", Some(Value::IntValue(42))),
-        ("http.response.status_code", Some(Value::IntValue(200))),
-        ("error.type", None),
-        // Whoever adds tokens up finds them once.
-        ("gen_ai.usage.input_tokens", None),
-        ("gen_ai.request.model", None),
-    ] {
-        assert_eq!(said(request, key), value, "{key}");
-    }
+    assert_says(
+        request,
+        &[
+            ("freehold.request.id", text(&ended.outcome.id.to_string())),
+            ("freehold.key", text("app")),
+            ("freehold.team", text("acme/search")),
+            ("freehold.flow", text("triage")),
+            ("freehold.sensitivity", text("internal")),
+            ("freehold.findings", Some(Value::IntValue(3))),
+            ("freehold.deployment", text("two/org/model")),
+            ("freehold.perimeter", text("outside")),
+            ("freehold.decision", text("cheapest")),
+            ("freehold.cost.nano_usd", Some(Value::IntValue(42))),
+            ("http.response.status_code", Some(Value::IntValue(200))),
+            ("error.type", None),
+            // Whoever adds tokens up finds them once.
+            ("gen_ai.usage.input_tokens", None),
+            ("gen_ai.request.model", None),
+        ],
+    );
 
     assert_eq!(second.name, "chat org/model");
     assert_eq!(second.kind, SpanKind::Client as i32);
@@ -195,24 +206,25 @@ fn a_request_is_a_server_with_a_client_for_each_attempt() {
         second.events[0].time_unix_nano,
         START_MS * 1_000_000 + 1_100_000
     );
-    for (key, value) in [
-        ("gen_ai.operation.name", text("chat")),
-        ("gen_ai.provider.name", text("two")),
-        ("gen_ai.request.model", text("org/model")),
-        ("gen_ai.response.model", text("model-2026")),
-        ("gen_ai.usage.input_tokens", Some(Value::IntValue(11))),
-        ("gen_ai.usage.output_tokens", Some(Value::IntValue(7))),
-        (
-            "gen_ai.usage.cache_read.input_tokens",
-            Some(Value::IntValue(3)),
-        ),
-        ("gen_ai.usage.reasoning.output_tokens", None),
-        ("server.address", text("api.example.com")),
-        ("server.port", Some(Value::IntValue(443))),
-        ("error.type", None),
-    ] {
-        assert_eq!(said(second, key), value, "{key}");
-    }
+    assert_says(
+        second,
+        &[
+            ("gen_ai.operation.name", text("chat")),
+            ("gen_ai.provider.name", text("two")),
+            ("gen_ai.request.model", text("org/model")),
+            ("gen_ai.response.model", text("model-2026")),
+            ("gen_ai.usage.input_tokens", Some(Value::IntValue(11))),
+            ("gen_ai.usage.output_tokens", Some(Value::IntValue(7))),
+            (
+                "gen_ai.usage.cache_read.input_tokens",
+                Some(Value::IntValue(3)),
+            ),
+            ("gen_ai.usage.reasoning.output_tokens", None),
+            ("server.address", text("api.example.com")),
+            ("server.port", Some(Value::IntValue(443))),
+            ("error.type", None),
+        ],
+    );
     let Some(Value::ArrayValue(reasons)) = said(second, "gen_ai.response.finish_reasons") else {
         panic!("{second:?}");
     };
