@@ -98,7 +98,7 @@ async fn streamed_and_whole_answers_become_spans() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failed_over_refused_and_cancelled_requests_become_spans() {
+async fn failed_over_requests_become_spans() {
     let site = Site::new().await;
     site.configure(&on(&site), &[]);
     let gateway = site.serve(&[]).await;
@@ -122,6 +122,14 @@ async fn failed_over_refused_and_cancelled_requests_become_spans() {
     );
     assert_eq!(served.attribute("gen_ai.provider.name"), "out");
     assert_eq!(served.attribute("error.type"), Value::Null);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_and_cancelled_requests_become_spans() {
+    let site = Site::new().await;
+    site.configure(&on(&site), &[]);
+    let gateway = site.serve(&[]).await;
 
     let (status, id) = gateway.ask("no-such-model", false, &[]).await;
     assert_eq!(status, 404);
@@ -143,7 +151,14 @@ async fn failed_over_refused_and_cancelled_requests_become_spans() {
     assert_eq!(request.attribute("freehold.status"), "cancelled");
     assert_eq!(request.attribute("error.type"), "cancelled");
     assert_eq!(attempts.len(), 1);
+    gateway.stop().await;
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_break_off_become_spans() {
+    let site = Site::new().await;
+    site.configure(&on(&site), &[]);
+    let gateway = site.serve(&[]).await;
     site.inside
         .push(Script::tokens(5).with_fault(Fault::Reset { at: 3 }));
     let (_, id) = gateway.ask("in/fake", true, &[]).await;
@@ -154,7 +169,6 @@ async fn failed_over_refused_and_cancelled_requests_become_spans() {
     gateway.stop().await;
 }
 
-/// A body that is no request is refused at the door, in the caller's trace.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_callers_trace_goes_on() {
     let site = Site::new().await;
@@ -195,7 +209,16 @@ async fn a_callers_trace_goes_on() {
     let (request, _) = spans_of(&site, &id).await;
     assert_eq!((request.trace(), request.parent()), (id, String::new()));
     assert_eq!(request.span.trace_state, "");
+    gateway.stop().await;
+}
 
+/// A body that is no request is refused at the door, in the caller's trace.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_does_not_pass_the_door_is_in_its_callers_trace() {
+    let site = Site::new().await;
+    site.configure(&on(&site), &[]);
+    let gateway = site.serve(&[]).await;
+    let caller = [("traceparent", CALLER)];
     let body = gateway
         .chat("in/fake", false, "x", &caller)
         .body("{")
