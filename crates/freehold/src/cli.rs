@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) mod advise;
 mod export;
 mod keys;
 mod prices;
@@ -13,6 +14,7 @@ mod prompts;
 mod proof;
 mod workload;
 
+pub(crate) use advise::AdviseArgs;
 pub(crate) use export::{ExportArgs, ExportFormat};
 pub(crate) use keys::{KeysArgs, KeysCommand, KeysCreateArgs};
 pub(crate) use prices::{
@@ -83,6 +85,8 @@ pub(crate) enum Command {
     Flows(FlowsArgs),
     /// Read traffic from exports, traces or the ledger: what it is like, and what it would be like
     Workload(WorkloadArgs),
+    /// Rent or own: what each costs for your traffic, and how sure that is
+    Advise(Box<AdviseArgs>),
     /// See what the guard finds, and measure how good it is
     Guard(GuardArgs),
     /// Try the policy on cases, and see which rule decides

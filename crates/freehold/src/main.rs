@@ -90,6 +90,12 @@ async fn run(cli: Cli) -> miette::Result<bool> {
                 .await
                 .map_err(told)
         }
+        Command::Advise(args) => {
+            let ledger = args.ledger.then(&ledger).transpose()?;
+            commands::advise::run(*args, ledger.as_ref())
+                .await
+                .map_err(told)
+        }
         Command::Guard(args) => {
             let settings = Source::read(config)?.settings(&Overrides::default())?;
             commands::guard::run(args, &settings.guard).map_err(told)

@@ -1,5 +1,6 @@
 //! One module per command.
 
+pub(crate) mod advise;
 pub(crate) mod audit;
 pub(crate) mod chat;
 pub(crate) mod config_command;
