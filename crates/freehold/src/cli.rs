@@ -12,6 +12,7 @@ mod prices;
 mod privacy;
 mod prompts;
 mod proof;
+mod sim;
 mod workload;
 
 pub(crate) use advise::AdviseArgs;
@@ -26,6 +27,9 @@ pub(crate) use privacy::{
 };
 pub(crate) use prompts::{EraseArgs, PromptsArgs, PromptsCommand, StoredArgs};
 pub(crate) use proof::{JudgeArgs, ProofArgs, ProofCommand, RuleArgs, SimulateArgs};
+pub(crate) use sim::{
+    FitArgs, ReplicaArgs, SimArgs, SimCommand, SimEvalArgs, SimFitArgs, SimRunArgs,
+};
 pub(crate) use workload::{
     WorkloadArgs, WorkloadCommand, WorkloadConvertArgs, WorkloadForm, WorkloadShowArgs,
 };
@@ -99,6 +103,10 @@ pub(crate) enum Command {
     Erase(EraseArgs),
     /// Judge whether a candidate is not worse than the incumbent
     Proof(ProofArgs),
+    /// Tell whether a model fits into GPUs, with which context and how many requests at once
+    Fit(FitArgs),
+    /// Simulate model servers of your own, and measure how good that is
+    Sim(SimArgs),
     /// Check the configuration, or print its JSON Schema
     Config(ConfigArgs),
     /// Check machine, keys, reachability and model fit

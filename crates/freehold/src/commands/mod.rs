@@ -18,6 +18,7 @@ pub(crate) mod prices;
 pub(crate) mod prompts;
 pub(crate) mod proof;
 pub(crate) mod serve;
+pub(crate) mod sim;
 pub(crate) mod time_range;
 pub(crate) mod usage;
 pub(crate) mod workload;
