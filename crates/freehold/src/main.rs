@@ -60,29 +60,22 @@ fn main() -> ExitCode {
 /// False when the command ran, and what it looked at is not as it should be.
 async fn run(cli: Cli) -> miette::Result<bool> {
     let config = cli.config.as_deref();
-    let ledger = || -> miette::Result<_> {
-        Ok(Source::read(config)?
-            .settings(&Overrides::default())?
-            .ledger)
-    };
+    let settings =
+        || -> miette::Result<_> { Ok(Source::read(config)?.settings(&Overrides::default())?) };
+    let ledger = || -> miette::Result<_> { Ok(settings()?.ledger) };
     let done = match cli.command {
         Command::Serve(args) => commands::serve::run(args, config).await,
         Command::Chat(args) => commands::chat::run(args).await.map_err(told),
         Command::Explain(args) => commands::explain::run(args, &ledger()?).await.map_err(told),
         Command::Models(args) => commands::models::run(args).await.map_err(told),
-        Command::Export(args) => {
-            let settings = Source::read(config)?.settings(&Overrides::default())?;
-            commands::export::run(args, &settings).await.map_err(told)
-        }
+        Command::Export(args) => commands::export::run(args, &settings()?)
+            .await
+            .map_err(told),
         Command::Flows(args) => commands::flows::run(args, &ledger()?).await.map_err(told),
-        Command::Keys(args) => {
-            let settings = || Ok(Source::read(config)?.settings(&Overrides::default())?);
-            commands::keys::run(args, settings).map_err(told)
-        }
-        Command::Prices(args) => {
-            let settings = Source::read(config)?.settings(&Overrides::default())?;
-            commands::prices::run(args, &settings).await.map_err(told)
-        }
+        Command::Keys(args) => commands::keys::run(args, settings).map_err(told),
+        Command::Prices(args) => commands::prices::run(args, &settings()?)
+            .await
+            .map_err(told),
         Command::Usage(args) => commands::usage::run(args, &ledger()?).await.map_err(told),
         Command::Workload(args) => {
             let ledger = args.reads_ledger().then(&ledger).transpose()?;
@@ -96,32 +89,24 @@ async fn run(cli: Cli) -> miette::Result<bool> {
                 .await
                 .map_err(told)
         }
-        Command::Guard(args) => {
-            let settings = Source::read(config)?.settings(&Overrides::default())?;
-            commands::guard::run(args, &settings.guard).map_err(told)
-        }
+        Command::Guard(args) => commands::guard::run(args, &settings()?.guard).map_err(told),
         Command::Policy(args) => {
-            let settings = Source::read(config)?.settings(&Overrides::default())?;
-            return commands::policy::run(args, &settings).map_err(told);
+            return commands::policy::run(args, &settings()?).map_err(told);
         }
         Command::Audit(args) => {
             let settings = match &args.dir {
                 Some(dir) => commands::audit::settings_of(dir),
                 None => {
-                    let settings = Source::read(config)?.settings(&Overrides::default())?;
+                    let settings = settings()?;
                     settings.audit.settings
                 }
             };
             return commands::audit::run(args, &settings).map_err(told);
         }
-        Command::Prompts(args) => {
-            let settings = Source::read(config)?.settings(&Overrides::default())?;
-            commands::prompts::run(args, settings).await.map_err(told)
-        }
-        Command::Erase(args) => {
-            let settings = Source::read(config)?.settings(&Overrides::default())?;
-            commands::erase::run(args, settings).await.map_err(told)
-        }
+        Command::Prompts(args) => commands::prompts::run(args, settings()?)
+            .await
+            .map_err(told),
+        Command::Erase(args) => commands::erase::run(args, settings()?).await.map_err(told),
         Command::Proof(args) => return commands::proof::run(args).map_err(told),
         Command::Fit(args) => commands::sim::run_fit(&args).map_err(told),
         Command::Sim(args) => commands::sim::run(args).map_err(told),
