@@ -256,12 +256,13 @@ fn simulate(args: &SimulateArgs, out: &mut impl Write) -> Result<()> {
     ]);
     for one in &played {
         let percent = |share: f64| format!("{:.1} %", share * 100.0);
+        let undecided = one.rates.rollouts - one.rates.promoted - one.rates.rolled_back;
         rows.add_row([
             one.candidate.to_owned(),
             format!("{:+.3}", one.true_difference),
             percent(one.promoted),
             percent(one.rolled_back),
-            percent(1.0 - one.promoted - one.rolled_back),
+            percent(undecided as f64 / one.rates.rollouts as f64),
             format!("{:.0}", one.samples_mean),
         ]);
     }
