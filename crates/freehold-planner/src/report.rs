@@ -1,4 +1,4 @@
-//! Reports of an [`Advice`]: one screen of text, and one HTML page that needs nothing else.
+//! Reports of an [`Advice`](crate::Advice): one screen of text, and one HTML page that needs nothing else.
 
 mod chart;
 mod html;
