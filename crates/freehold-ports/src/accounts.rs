@@ -30,7 +30,15 @@ pub struct Account {
     pub grant: Option<Grant>,
 }
 
+/// The name of everybody when the gateway asks for no key.
+pub const ANONYMOUS: &str = "anonymous";
+
 impl Account {
+    /// Whether this is everybody, because the gateway asks for no key.
+    pub fn is_anonymous(&self) -> bool {
+        self.key.as_str() == ANONYMOUS
+    }
+
     /// An account of which only the key's name is known: it demands nothing and may do everything.
     pub fn of_key(key: impl Into<KeyName>) -> Self {
         Self {

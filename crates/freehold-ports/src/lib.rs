@@ -17,7 +17,7 @@ mod prompts;
 mod tracer;
 mod under_way;
 
-pub use accounts::{Account, Accounts};
+pub use accounts::{ANONYMOUS, Account, Accounts};
 pub use administration::{
     Administration, AdministrationError, Invitation, Login, LoginError, Parameters, Person,
     Question,

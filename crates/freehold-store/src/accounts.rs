@@ -4,13 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use freehold_policy::Constraint;
-use freehold_ports::{Account, Accounts, Bound, Clock, SystemClock};
+use freehold_ports::{ANONYMOUS, Account, Accounts, Bound, Clock, SystemClock};
 use freehold_types::{Error, ErrorKind, FlowName, Grant, KeyName, Sensitivity, TeamName};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest as _, Sha256};
 
-/// The name of everybody when the gateway asks for no key.
-const ANONYMOUS: &str = "anonymous";
 /// Introduces the SHA-256 of a key where the key itself would stand.
 const HASHED: &str = "sha256:";
 

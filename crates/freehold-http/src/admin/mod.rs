@@ -120,6 +120,12 @@ enum Shown {
 fn known(desk: &Desk, headers: &HeaderMap) -> Result<(Actor, Shown), Refusal> {
     if headers.contains_key(header::AUTHORIZATION) || headers.contains_key("x-api-key") {
         let account = admit::identify(&desk.gateway, headers)?;
+        if account.is_anonymous() {
+            return Err(Refusal::unauthenticated(
+                "the gateway has no keys, so none has a role: add one, `freehold keys create NAME`, \
+                 with `role: operator` in its entry",
+            ));
+        }
         let Some(grant) = &account.grant else {
             let message = format!(
                 "key `{}` has no role; give it one in the configuration: \

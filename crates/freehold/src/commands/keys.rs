@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::{Context, Result, bail};
 use comfy_table::Table;
-use freehold_ports::{Limits, Period, Scope};
+use freehold_ports::{ANONYMOUS, Limits, Period, Scope};
 use freehold_store::KeySettings;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -49,7 +49,7 @@ pub(crate) fn run(
 
 /// A new key: the only time that it is shown.
 fn create(args: &KeysCreateArgs, out: &mut impl Write) -> Result<()> {
-    if args.name.trim().is_empty() || args.name == "anonymous" {
+    if args.name.trim().is_empty() || args.name == ANONYMOUS {
         bail!("`{}` is no name for a key", args.name);
     }
     if let Some(expires) = &args.expires

@@ -262,6 +262,25 @@ async fn each_role_may_ask_what_is_its_own() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_keys_nobody_has_a_role() {
+    let scene = Scene::with(|config| {
+        config["keys"] = json!([]);
+        config["login"] = Value::Null;
+    })
+    .await;
+    let (status, error) = scene.get("/admin/v1/usage", ADMIN).await;
+    assert_eq!(status, 401);
+    assert!(
+        error.to_string().contains("freehold keys create"),
+        "{error}"
+    );
+    let (_, page) = told(scene.ask(Method::GET, "/")).await;
+    assert!(!page.as_str().unwrap().contains("Sign in"), "{page}");
+    assert_eq!(told(scene.ask(Method::GET, "/login")).await.0, 404);
+    assert_eq!(told(scene.ask(Method::GET, "/metrics")).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_role_for_a_team_sees_that_team() {
     let scene = Scene::start().await;
     for key in [DEVELOPER, DEVELOPER, APP] {
