@@ -264,8 +264,8 @@ impl UnderWay for Remembered {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_is_sent_is_remembered_until_it_is_recorded() {
+/// A budget for two requests, a journal, and an answer that takes a second.
+fn remembering() -> (Limited, Arc<Remembered>) {
     let mut limited = Limited::budget(2 * RESERVED);
     let journal = Arc::new(Remembered::default());
     limited.bench.journal(
@@ -273,6 +273,12 @@ async fn what_is_sent_is_remembered_until_it_is_recorded() {
         Arc::clone(&limited.meter) as Arc<_>,
     );
     limited.bench.two.push(good(Duration::from_secs(1)));
+    (limited, journal)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_is_remembered_until_it_is_recorded() {
+    let (limited, journal) = remembering();
     let (_, begun) = tokio::join!(limited.serve(false), async {
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert_eq!(journal.ended.load(Ordering::Relaxed), 0);
@@ -314,13 +320,7 @@ async fn what_cannot_be_remembered_is_not_sent() {
 /// The ledger is the last to know: what it could not take is found again at the next start.
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_recorded_stays_remembered() {
-    let mut limited = Limited::budget(2 * RESERVED);
-    let journal = Arc::new(Remembered::default());
-    limited.bench.journal(
-        Arc::clone(&journal) as Arc<_>,
-        Arc::clone(&limited.meter) as Arc<_>,
-    );
-    limited.bench.two.push(good(Duration::from_secs(1)));
+    let (limited, journal) = remembering();
     let (served, ()) = tokio::join!(limited.serve(false), async {
         tokio::time::sleep(Duration::from_millis(500)).await;
         limited.bench.ledger.fail_with(Some("the disk is full"));
