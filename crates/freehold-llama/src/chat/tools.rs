@@ -159,13 +159,62 @@ fn body_rules(functions: &[Function], format: CallFormat) -> Result<String, Requ
         // The beginning of the call as JSON, written as a text of the grammar, which is JSON again.
         let head = format!("{{\"name\": {name}, \"{arguments_key}\": ");
         let head = Value::String(head);
-        let schema = one_line(&with_options(&function.parameters, !function.is_strict));
+        let parameters = without_inventions(&function.parameters);
+        let schema = one_line(&with_options(&parameters, !function.is_strict));
         rules.push_str(&format!(
             "body_{index}: {head} arguments_{index} \"}}\"\narguments_{index}: %json {schema}\n"
         ));
         names.push(format!("body_{index}"));
     }
     Ok(format!("body: {}\n{rules}", names.join(" | ")))
+}
+
+/// Keywords under which a closed object could forbid what a neighbour asks for.
+const COMPOSING: [&str; 6] = [
+    "\"allOf\":",
+    "\"if\":",
+    "\"dependentSchemas\":",
+    "\"unevaluatedProperties\":",
+    "\"patternProperties\":",
+    "\"not\":",
+];
+
+/// Arguments with no more than the names that the schema gives, where it leaves others open: a small model otherwise
+/// invents further ones until its tokens are used up. Grammars that llama.cpp makes of schemas do the same. A schema
+/// that composes objects is left as it is.
+fn without_inventions(schema: &Value) -> Value {
+    let mut closed = schema.clone();
+    let text = schema.to_string();
+    if !COMPOSING.iter().any(|keyword| text.contains(keyword)) {
+        close_objects(&mut closed);
+    }
+    closed
+}
+
+fn close_objects(schema: &mut Value) {
+    let Value::Object(schema) = schema else {
+        return;
+    };
+    let composes = ["anyOf", "oneOf", "$ref"]
+        .iter()
+        .any(|key| schema.contains_key(*key));
+    if schema.contains_key("properties") && !composes {
+        schema
+            .entry("additionalProperties")
+            .or_insert(Value::Bool(false));
+    }
+    for (key, below) in schema.iter_mut() {
+        match (key.as_str(), below) {
+            ("properties" | "$defs" | "definitions", Value::Object(named)) => {
+                named.values_mut().for_each(close_objects);
+            }
+            ("anyOf" | "oneOf" | "prefixItems", Value::Array(listed)) => {
+                listed.iter_mut().for_each(close_objects);
+            }
+            ("items", below) => close_objects(below),
+            _ => {}
+        }
+    }
 }
 
 fn with_options(schema: &Value, lenient: bool) -> Value {
@@ -198,6 +247,32 @@ mod tests {
         );
         assert!(grammar.contains("{0,7}"));
         assert!(calls_grammar(&[], CallFormat::Tagged, true).is_err());
+    }
+
+    #[test]
+    fn arguments_are_not_invented() {
+        let open = json!({"type": "object", "properties": {
+            "list": {"type": "array", "items": {"type": "object", "properties": {"x": {}}}},
+            "either": {"anyOf": [{"type": "object", "properties": {"y": {}}}, {"type": "null"}]},
+            "map": {"type": "object", "additionalProperties": {"type": "integer"}},
+            "free": {"type": "object"},
+        }});
+        assert_eq!(
+            without_inventions(&open),
+            json!({"type": "object", "properties": {
+                "list": {"type": "array", "items":
+                    {"type": "object", "properties": {"x": {}}, "additionalProperties": false}},
+                "either": {"anyOf": [
+                    {"type": "object", "properties": {"y": {}}, "additionalProperties": false},
+                    {"type": "null"}]},
+                "map": {"type": "object", "additionalProperties": {"type": "integer"}},
+                "free": {"type": "object"},
+            }, "additionalProperties": false})
+        );
+        let said = json!({"properties": {"x": {}}, "additionalProperties": true});
+        assert_eq!(without_inventions(&said), said);
+        let composed = json!({"allOf": [{"properties": {"x": {}}}, {"properties": {"y": {}}}]});
+        assert_eq!(without_inventions(&composed), composed);
     }
 
     #[test]
