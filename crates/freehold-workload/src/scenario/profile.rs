@@ -100,6 +100,12 @@ impl Profile {
         self.weights.iter().copied().fold(0.0, f64::max)
     }
 
+    /// Each hour of the week from Monday 0:00 UTC, over the mean.
+    #[must_use]
+    pub fn hours(&self) -> &[f64] {
+        &self.weights
+    }
+
     /// The mean weight between two moments.
     pub(super) fn mean_between(&self, from_us: u64, until_us: u64) -> f64 {
         let week_us = WEEK_HOURS as u64 * HOUR_US;
