@@ -2,7 +2,8 @@
 
 use freehold_planner::{HOURS_PER_MONTH, Input, PlanError, hosts};
 use freehold_sim::{
-    Engine, FittedConstants, Gpu, ModelShape, Offer, Server, StepModel, Weights, fit_in, steady,
+    CacheType, Engine, FittedConstants, Gpu, ModelShape, Offer, Server, StepModel, Weights, fit_in,
+    steady,
 };
 
 use super::Asked;
@@ -92,11 +93,16 @@ fn half_of_gpt_3_5(asked: &Asked) -> Claim {
 
 /// USD per million tokens at as many in as out, as full as it goes, without a service level.
 fn flat_out_usd(machine: &Machine) -> f64 {
-    let constants = FittedConstants::bundled().of(&machine.server);
-    let model = StepModel::new(&machine.server, &constants);
-    let speed = steady(&machine.server, &model, Offer::Unlimited, 1_000.0, 1_000.0);
-    let tokens_per_s = speed.map_or(0.0, |speed| 2.0 * speed.output_tokens_per_s);
+    let tokens_per_s = 2.0 * flat_out(&machine.server);
     machine.month_usd() / (tokens_per_s * HOURS_PER_MONTH * 3_600.0) * 1e6
+}
+
+/// Tokens written per second with 1,000 in and 1,000 out, as full as it goes.
+fn flat_out(server: &Server) -> f64 {
+    let constants = FittedConstants::bundled().of(server);
+    let model = StepModel::new(server, &constants);
+    let speed = steady(server, &model, Offer::Unlimited, 1_000.0, 1_000.0);
+    speed.map_or(0.0, |speed| speed.output_tokens_per_s)
 }
 
 fn half_full(asked: &Asked) -> Claim {
@@ -156,25 +162,39 @@ fn half_full(asked: &Asked) -> Claim {
 fn llama_hosts(world: &World) -> String {
     let cards = hosts(&world.book, LLAMA_70B, PRICES_AT_UNIX_MS);
     let machine = world.even.first(LLAMA_70B);
-    let flat_out = flat_out_usd(machine);
+    let usd_flat_out = flat_out_usd(machine);
     let told = |card: Option<&freehold_planner::RateCard>| {
         card.map_or(String::new(), |card| {
             let rent = f64::midpoint(card.tiers[0].input, card.tiers[0].output);
             format!(
                 "{} of {} ({})",
-                percent(flat_out / rent),
+                percent(usd_flat_out / rent),
                 card.name,
                 usd(rent)
             )
         })
     };
+    let mut small_cache = Server::new(
+        machine.server.shape.clone(),
+        machine.server.weights,
+        machine.server.gpu.clone(),
+        machine.server.gpus,
+        Engine::TensorrtLlm,
+    );
+    small_cache.cache = CacheType::Eight;
+    let (here, faster) = (flat_out(&machine.server), flat_out(&small_cache));
     format!(
-        "The same model shows it: {LLAMA_70B} on {} flat out at 1:1 costs {} per million, which is {} and {}, of {} hosts.",
+        "The same model shows it: {LLAMA_70B} on {} flat out at 1:1 costs {} per million, which is {} and {}, of {} hosts. \
+         The engine matters too: that is vLLM with {} tokens written per second; TensorRT-LLM with an 8-bit cache is \
+         reckoned to write {}, for {} per million.",
         machine.name(),
-        usd(flat_out),
+        usd(usd_flat_out),
         told(cards.first()),
         told(cards.last()),
-        cards.len()
+        cards.len(),
+        count(here),
+        count(faster),
+        usd(usd_flat_out * here / faster)
     )
 }
 
@@ -350,15 +370,18 @@ fn memory() -> Result<Claim, PlanError> {
         "requests at once in 16 GB",
         "in 24 GB",
     ]);
+    let mut spans = FORMATS.map(|weights| (weights, f64::MAX, 0.0_f64));
     for model in SEVENS {
         let shape = ModelShape::find(model).map_err(|error| super::world::told(&error))?;
-        for weights in FORMATS {
+        for (weights, least, most) in &mut spans {
+            let weights = *weights;
             let on = |gpu: &Gpu| Server::new(shape.clone(), weights, gpu.clone(), 1, Engine::Vllm);
             let large = on(&twenty_four);
             let room = large.room();
             let sequence = large.sequence_bytes(REQUEST_TOKENS);
             let needed =
                 (room.weight_bytes + room.buffer_bytes + sequence) / large.limits.memory_share;
+            (*least, *most) = (least.min(needed), most.max(needed));
             let at_once = |server: &Server| {
                 let fit = fit_in(server, &constants, REQUEST_TOKENS - 512.0, 512.0);
                 if fit.fits {
@@ -381,6 +404,8 @@ fn memory() -> Result<Claim, PlanError> {
             ]);
         }
     }
+    let spans = spans
+        .map(|(weights, least, most)| format!("{weights} {:.1} to {:.1}", least / 1e9, most / 1e9));
     Ok(Claim {
         id: "A6",
         says: "A 7B model needs a GPU with 16 to 24 GB, such as an RTX 3090 or 4090.",
@@ -394,6 +419,6 @@ fn memory() -> Result<Claim, PlanError> {
         assumed: "vLLM's own 10 % and buffers; keys and values in 16 bits; 16 GB as on a T4, 24 GB as on an RTX 3090. \
                   Speed is another matter: the simulator has no measurement of either."
             .to_owned(),
-        break_even: "16-bit weights of 7 billion parameters need more than 16 GB; 8-bit weights fit.".to_owned(),
+        break_even: format!("GB of GPU that these models need: {}.", spans.join(", ")),
     })
 }
