@@ -59,6 +59,7 @@ pub(super) fn scaled(
         duration_us: span_us,
         prefix_blocks: blocks,
         flows: workload.flows.clone(),
+        models: workload.models.clone(),
         prefix_block_tokens: workload.prefix_block_tokens,
         is_generated: true,
         ..Workload::default()
@@ -84,5 +85,36 @@ fn copied(workload: &Workload, arrival: &Arrival, copy: u32, blocks: &mut Vec<u6
     PrefixRange {
         start: start as u32,
         length: own.len() as u32,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use freehold_workload::{FlowIndex, ModelIndex};
+
+    use super::*;
+
+    #[test]
+    fn copies_name_the_same_flows_and_models() {
+        let arrival = |at_us| Arrival {
+            at_us,
+            input_tokens: 10,
+            output_tokens: 5,
+            flow: FlowIndex(0),
+            model: ModelIndex(0),
+            session: NO_SESSION,
+            ..Arrival::default()
+        };
+        let workload = Workload {
+            arrivals: (0..100).map(|at| arrival(at * 1_000_000)).collect(),
+            duration_us: 100_000_000,
+            flows: vec!["support".to_owned()],
+            models: vec!["gpt-5-mini".to_owned()],
+            ..Workload::default()
+        };
+        let more = scaled(&workload, 2.5, 10_000_000, 60_000_000, 1);
+        assert!(more.check().is_ok(), "{:?}", more.check());
+        assert!((110..140).contains(&more.arrivals.len()));
+        assert_eq!(more.model_of(&more.arrivals[0]), Some("gpt-5-mini"));
     }
 }
