@@ -105,6 +105,24 @@ impl Permit {
         self.outside
     }
 
+    /// What keeps it inside, whatever deployments there are: its label, its route or key, or a rule, in words. `None`
+    /// when something outside could serve it.
+    pub fn kept_inside_by(&self) -> Option<String> {
+        let inside = Some(Perimeter::Inside);
+        if !self.outside {
+            return Some(format!("its label, {}", self.sensitivity));
+        }
+        if self.constraints.iter().any(|one| one.perimeter == inside) {
+            return Some("its route or its key".to_owned());
+        }
+        let demands = |rule: &&Arc<Rule>| {
+            let requirement = rule.requirement.as_ref();
+            requirement.is_some_and(|must| must.perimeter == inside)
+        };
+        let rule = self.rules.iter().find(demands)?;
+        Some(format!("the rule {}", rule.name))
+    }
+
     /// Regions that its route and its key allow; none means any. What rules demand is told by their
     /// names.
     pub fn regions(&self) -> impl Iterator<Item = &Region> {

@@ -84,8 +84,10 @@ async fn run(cli: Cli) -> miette::Result<bool> {
                 .map_err(told)
         }
         Command::Advise(args) => {
-            let ledger = args.ledger.then(&ledger).transpose()?;
-            commands::advise::run(*args, ledger.as_ref())
+            // An export is judged without any configuration, unless one is named.
+            let reads = args.ledger || config.is_some();
+            let settings = reads.then(settings).transpose()?;
+            commands::advise::run(*args, settings.as_ref())
                 .await
                 .map_err(told)
         }

@@ -101,6 +101,32 @@ fn labels_of_the_request_match_by_name_and_value() {
 }
 
 #[test]
+fn what_keeps_a_request_inside_is_told() {
+    let kept = |rules: &str, constraint: Constraint| {
+        let scan = Scan::default();
+        let permit = policy(rules).decide(&labels(&scan), &facts(), [constraint]);
+        permit.unwrap().kept_inside_by()
+    };
+    let free = Constraint::default();
+    assert_eq!(kept("rules: []", free.clone()), None);
+    let eu = "rules: [{name: eu, require: {regions: 'eu-*'}}]";
+    assert_eq!(
+        kept(eu, free.clone()),
+        None,
+        "somebody outside may be there"
+    );
+    let home = "rules: [{name: home, require: {perimeter: inside}}]";
+    assert_eq!(kept(home, free.clone()).unwrap(), "the rule home");
+    let key = Constraint {
+        perimeter: Some(Perimeter::Inside),
+        ..free.clone()
+    };
+    assert_eq!(kept("rules: []", key).unwrap(), "its route or its key");
+    let label = "rules: [{name: r, raise: restricted}]";
+    assert_eq!(kept(label, free).unwrap(), "its label, restricted");
+}
+
+#[test]
 fn demands_of_all_matching_rules_add_up() {
     assert_eq!(left("rules: []", &[]), ALL);
     let eu = "rules: [{name: eu, require: {regions: 'eu-*'}}]";

@@ -125,7 +125,7 @@ pub(crate) struct KnownArgs {
     /// A flow that must stay inside, whatever it costs
     #[arg(long, value_name = "FLOW")]
     pub(crate) inside: Vec<String>,
-    /// What is known of quality: JSON, a list of {flow, model, is_good_enough, evidence}
+    /// What is known of quality: JSON, as `freehold proof judge --save` writes it
     #[arg(long, value_name = "FILE")]
     pub(crate) proofs: Option<PathBuf>,
     /// Horizon, months

@@ -13,6 +13,8 @@ use clap::{Args, Subcommand};
 Examples:
   freehold proof judge pairs.jsonl --margin 0.03    proven, refuted or not yet
   freehold proof judge - --json < pairs.jsonl       for scripts
+  freehold proof judge pairs.jsonl --model gpt-oss-120b --flow support --save proofs.json
+                                                    keeps it for freehold advise --proofs
   freehold proof simulate                           how often rollouts would end wrongly")]
 pub(crate) struct ProofArgs {
     /// What to do.
@@ -55,6 +57,16 @@ pub(crate) struct RuleArgs {
 pub(crate) struct JudgeArgs {
     /// A file of scores, or `-` for standard input
     pub(crate) pairs: PathBuf,
+    /// The candidate's model, as `freehold advise --model` calls it
+    #[arg(long, requires = "save")]
+    pub(crate) model: Option<String>,
+    /// The flow that the scores are of [default: all traffic]
+    #[arg(long, requires = "save")]
+    pub(crate) flow: Option<String>,
+    /// Keep what was proven or refuted in this file, for `freehold advise --proofs`; what it said before of the
+    /// same flow and model is replaced
+    #[arg(long, value_name = "FILE", requires = "model")]
+    pub(crate) save: Option<PathBuf>,
     /// By which rule.
     #[command(flatten)]
     pub(crate) rule: RuleArgs,

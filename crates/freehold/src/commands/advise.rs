@@ -1,5 +1,6 @@
 //! `freehold advise`: rent or own, on real traffic.
 
+mod configured;
 mod interview;
 mod question;
 
@@ -8,20 +9,24 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use freehold_planner::{Advice, Answers, Case, Traffic, report};
-use freehold_store::StoreSettings;
 use freehold_workload::{Imported, reuse};
 
 use super::export::Place;
 use crate::cli::AdviseArgs;
+use crate::config::settings::Settings;
 use crate::workload_source;
 
-pub(crate) async fn run(args: AdviseArgs, ledger: Option<&StoreSettings>) -> Result<()> {
+/// `settings` is what the gateway is configured to do, when that is to count.
+pub(crate) async fn run(args: AdviseArgs, settings: Option<&Settings>) -> Result<()> {
     let answers = interview::answers(&args.known)?;
     if let Some(path) = &args.known.save_answers {
         write_file(path, &answers.to_yaml(), args.force)?;
     }
+    let ledger = settings
+        .filter(|_| args.ledger)
+        .map(|settings| &settings.ledger);
     let imported = workload_source::read(&args.trace, ledger, &args.read).await?;
-    let advice = answer(&args, &imported, answers.clone())?;
+    let advice = answer(&args, &imported, answers.clone(), settings)?;
     if let Some(path) = &args.html {
         let page = report::html(&advice, &answers, &title(&args))?;
         write_file(path, &page, args.force)?;
@@ -38,7 +43,12 @@ pub(crate) async fn run(args: AdviseArgs, ledger: Option<&StoreSettings>) -> Res
     Ok(())
 }
 
-fn answer(args: &AdviseArgs, imported: &Imported, answers: Answers) -> Result<Advice> {
+fn answer(
+    args: &AdviseArgs,
+    imported: &Imported,
+    answers: Answers,
+    settings: Option<&Settings>,
+) -> Result<Advice> {
     let workload = &imported.workload;
     let reusable = reuse(workload, &[])
         .first()
@@ -49,7 +59,6 @@ fn answer(args: &AdviseArgs, imported: &Imported, answers: Answers) -> Result<Ad
     let prices = question::prices(args, workload, &mut notes)?;
     let found = question::search(args, workload, &answers, &mut notes)?;
     let assumptions = question::assumptions(&args.known)?;
-    let settings = question::settings(args);
     notes.extend(imported.report.notes.iter().cloned());
     let bad = imported.report.bad_rows;
     if bad > 0 {
@@ -63,6 +72,15 @@ fn answer(args: &AdviseArgs, imported: &Imported, answers: Answers) -> Result<Ad
         .iter()
         .map(|candidate| candidate.model.clone());
     let hosts = prices.hosts(models);
+    let mut flow_bounds = question::flow_bounds(&args.known, workload)?;
+    if let Some(settings) = settings {
+        flow_bounds.extend(configured::bounds(
+            settings,
+            workload,
+            &flow_bounds,
+            &mut notes,
+        ));
+    }
     Ok(freehold_planner::advise(Case {
         workload,
         traffic: &traffic,
@@ -72,9 +90,9 @@ fn answer(args: &AdviseArgs, imported: &Imported, answers: Answers) -> Result<Ad
         rejected: found.rejected,
         assumptions,
         answers,
-        flow_bounds: question::flow_bounds(&args.known, workload)?,
+        flow_bounds,
         proofs: question::proofs(&args.known)?,
-        settings,
+        settings: question::settings(args),
         notes,
     })?)
 }

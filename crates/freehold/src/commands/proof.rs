@@ -1,16 +1,19 @@
 //! `freehold proof`: judges scores, and plays rollouts to see how often they would end wrongly.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use freehold_planner::Proof;
 use freehold_proof::{
     Candidate, Judgement, Rates, Rule, Score, Standing, Stratified, StratumJudgement, rollouts,
 };
+use freehold_types::audit::HexBytes;
 use indicatif::ProgressBar;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
+use super::export::Place;
 use super::usage::{align_right, printable, table};
 use crate::cli::{JudgeArgs, ProofArgs, ProofCommand, RuleArgs, SimulateArgs};
 
@@ -64,20 +67,87 @@ impl Scored {
 
 fn judge(args: &JudgeArgs, out: &mut impl Write) -> Result<bool> {
     let rule = rule(args.rule)?;
-    let seen = if args.pairs == Path::new("-") {
-        read(std::io::stdin().lock(), "standard input")?
+    let (text, name) = if args.pairs == Path::new("-") {
+        let text = std::io::read_to_string(std::io::stdin().lock());
+        (text, "standard input".to_owned())
     } else {
         let name = args.pairs.display().to_string();
-        let file = File::open(&args.pairs).with_context(|| format!("cannot read {name}"))?;
-        read(BufReader::new(file), &name)?
+        (std::fs::read_to_string(&args.pairs), name)
     };
-    let judged = seen.judge(&rule);
+    let text = text.with_context(|| format!("cannot read {name}"))?;
+    let judged = read(text.as_bytes(), &name)?.judge(&rule);
+    if let (Some(path), Some(model)) = (&args.save, &args.model) {
+        let digest: [u8; 32] = Sha256::digest(&text).into();
+        let found = Found {
+            judged: &judged,
+            rule: &rule,
+            scores: format!("{name}, SHA-256 {}", HexBytes(digest)),
+        };
+        found.save(path, model, args.flow.as_deref())?;
+    }
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&judged)?)?;
     } else {
         writeln!(out, "{}", told(&judged, &rule))?;
     }
     Ok(judged.standing == Standing::Proven)
+}
+
+/// A judgement, and what it was made from.
+struct Found<'a> {
+    judged: &'a StratumJudgement,
+    rule: &'a Rule,
+    scores: String,
+}
+
+impl Found<'_> {
+    /// Puts it into a file of proofs. "Not yet" is no evidence: it takes back what was there.
+    fn save(&self, path: &Path, model: &str, flow: Option<&str>) -> Result<()> {
+        let mut proofs = if path.exists() {
+            read_proofs(path)?
+        } else {
+            Vec::new()
+        };
+        let is_other = |old: &Proof| old.model != model || old.flow.as_deref() != flow;
+        proofs.retain(is_other);
+        if self.judged.standing != Standing::NotYet {
+            let all = &self.judged.all;
+            proofs.push(Proof {
+                flow: flow.map(str::to_owned),
+                model: model.to_owned(),
+                is_good_enough: self.judged.standing == Standing::Proven,
+                evidence: format!(
+                    "{} by a margin of {} on {} pairs, difference {:+.4} ({:+.4} to {:+.4}); {}",
+                    word(self.judged.standing),
+                    self.rule.margin,
+                    all.samples,
+                    all.difference,
+                    all.interval.low,
+                    all.interval.high,
+                    self.scores
+                ),
+            });
+        }
+        let text = serde_json::to_string_pretty(&proofs)? + "\n";
+        let place = Place::new(path, true)?;
+        let unwritten = || format!("cannot write {}", path.display());
+        let mut writer = place.writer()?;
+        writer.write_all(text.as_bytes()).with_context(unwritten)?;
+        writer.flush().with_context(unwritten)?;
+        place.keep()
+    }
+}
+
+/// Reads what `freehold proof judge --save` wrote.
+pub(crate) fn read_proofs(path: &Path) -> Result<Vec<Proof>> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+    serde_json::from_str(&text).with_context(|| {
+        format!(
+            "{name} is no file of proofs, which `freehold proof judge --save` writes: a list of \
+             {{flow, model, is_good_enough, evidence}}"
+        )
+    })
 }
 
 /// Reads scores. A line that is none spoils the whole: a judgement of a part would be another one.

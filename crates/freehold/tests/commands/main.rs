@@ -1,7 +1,8 @@
-//! What an officer runs: guard, policy and audit, with the real program.
+//! What people run, with the real program: officers guard, policy and audit, others the advisor.
 
 #![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
 
+mod advise;
 mod audit;
 mod check;
 mod guard;

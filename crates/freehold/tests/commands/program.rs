@@ -217,6 +217,7 @@ impl Gateway {
 pub(crate) struct House {
     pub(crate) port: u16,
     bodies: Arc<Mutex<Vec<String>>>,
+    tokens: Arc<Mutex<(u64, u64)>>,
 }
 
 impl House {
@@ -225,13 +226,25 @@ impl House {
         let port = listener.local_addr().unwrap().port();
         let bodies: Arc<Mutex<Vec<String>>> = Arc::default();
         let kept = Arc::clone(&bodies);
+        let tokens = Arc::new(Mutex::new((1, 1)));
+        let used = Arc::clone(&tokens);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let kept = Arc::clone(&kept);
-                std::thread::spawn(move || answer(&stream.unwrap(), &kept));
+                let used = *used.lock().unwrap();
+                std::thread::spawn(move || answer(&stream.unwrap(), &kept, used));
             }
         });
-        Self { port, bodies }
+        Self {
+            port,
+            bodies,
+            tokens,
+        }
+    }
+
+    /// The tokens in and out that it counts for whatever it is asked from now on.
+    pub(crate) fn use_tokens(&self, input: u64, output: u64) {
+        *self.tokens.lock().unwrap() = (input, output);
     }
 
     pub(crate) fn bodies(&self) -> Vec<String> {
@@ -239,7 +252,11 @@ impl House {
     }
 }
 
-fn answer(stream: &TcpStream, bodies: &Mutex<Vec<String>>) -> Option<()> {
+fn answer(
+    stream: &TcpStream,
+    bodies: &Mutex<Vec<String>>,
+    (input, output): (u64, u64),
+) -> Option<()> {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
     loop {
@@ -264,7 +281,8 @@ fn answer(stream: &TcpStream, bodies: &Mutex<Vec<String>>) -> Option<()> {
         "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "m",
         "choices": [{"index": 0, "finish_reason": "stop",
             "message": {"role": "assistant", "content": "as asked"}}],
-        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+        "usage": {"prompt_tokens": input, "completion_tokens": output,
+            "total_tokens": input + output},
     })
     .to_string();
     let head = format!(

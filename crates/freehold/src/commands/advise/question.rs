@@ -15,7 +15,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use time::OffsetDateTime;
 
 use crate::cli::advise::{AdviseArgs, KnownArgs, OwnArgs};
+use crate::commands::proof::read_proofs;
 use crate::commands::time_range;
+use crate::home;
+use crate::money::book_file::{self, Origin};
 
 /// The API that is taken when neither the record nor anybody names one.
 const USUAL_API: &str = "openai/gpt-5-mini";
@@ -67,7 +70,11 @@ pub(super) fn prices(
         Some(text) => time_range::parse(text, now).context("--prices-at")?,
         None => time_range::parse("0h", now)?,
     };
-    let book = PriceBook::bundled();
+    let stored = book_file::load(&book_file::file_in(&home::directory()));
+    if stored.origin != Origin::Bundled {
+        notes.push(format!("list prices: {}", stored.origin));
+    }
+    let book = stored.book;
     let api = match (&args.rent.api, &args.rent.api_price) {
         (name, Some(prices)) => own_price(name.as_deref().unwrap_or("today's API"), prices)?,
         (Some(name), None) => find(&book, name, at_unix_ms)?,
@@ -303,14 +310,7 @@ pub(super) fn flow_bounds(known: &KnownArgs, workload: &Workload) -> Result<Vec<
 }
 
 pub(super) fn proofs(known: &KnownArgs) -> Result<Vec<Proof>> {
-    let Some(path) = &known.proofs else {
-        return Ok(Vec::new());
-    };
-    let name = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-    serde_json::from_str(&text).with_context(|| {
-        format!("{name}: write a list of {{flow, model, is_good_enough, evidence}}")
-    })
+    known.proofs.as_deref().map_or(Ok(Vec::new()), read_proofs)
 }
 
 /// A bar where somebody looks.
