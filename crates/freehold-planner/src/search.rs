@@ -15,6 +15,8 @@ use crate::offers::Offer;
 const GPUS_PER_REPLICA: [u32; 5] = [1, 2, 4, 8, 16];
 /// Of the sizes in which a model fits, so many are simulated.
 const SIZES: usize = 2;
+/// Requests per replica that autoscalers which are tried aim for.
+const TARGETS: [f64; 3] = [8.0, 32.0, 128.0];
 
 /// What to look for.
 #[derive(Clone, Debug)]
@@ -64,7 +66,7 @@ impl Search<'_> {
         self.workload.check()?;
         self.slo
             .check()
-            .map_err(|error| sim("the service level", &error))?;
+            .map_err(|error| fatal("the service level", error))?;
         let constants = FittedConstants::bundled();
         let longest = longest_usual(self.workload);
         let mut found = Found::default();
@@ -106,14 +108,14 @@ impl Search<'_> {
         }
         let mut unreachable = None;
         for server in &fitting {
-            for fleet in self.fleets() {
-                match self.curve(server, constants, &fleet) {
+            let fleets = self.fleets(server, constants);
+            for fleet in fleets.map_err(|error| fatal(&name, error))? {
+                match self.curve(server, constants, &fleet, &self.curve) {
                     Ok(curve) => found
                         .candidates
                         .push(candidate(server, constants, &fleet, curve, offer)),
-                    Err(SimError::Workload(bad)) => return Err(bad.into()),
                     Err(error @ SimError::Unreachable { .. }) => unreachable = Some(error),
-                    Err(error) => return Err(sim(&name, &error)),
+                    Err(error) => return Err(fatal(&name, error)),
                 }
             }
             // More GPUs per replica are only looked at when fewer are too slow.
@@ -132,16 +134,37 @@ impl Search<'_> {
         Ok(())
     }
 
-    fn fleets(&self) -> Vec<Fleet> {
+    /// A fixed fleet, and the autoscaler that takes the fewest GPUs for today's traffic, if one keeps the service level.
+    fn fleets(&self, server: &Server, constants: &FittedConstants) -> Result<Vec<Fleet>, SimError> {
         let fixed = Fleet::fixed(1);
+        let mut fleets = vec![fixed];
         if !self.scales {
-            return vec![fixed];
+            return Ok(fleets);
         }
-        let scaling = Fleet {
-            scaling: Scaling::Auto(Autoscaler::default()),
-            ..fixed
+        let today = CurveSettings {
+            loads: vec![1.0],
+            ..self.curve.clone()
         };
-        vec![fixed, scaling]
+        let mut best: Option<(f64, Fleet)> = None;
+        for target_outstanding in TARGETS {
+            let fleet = Fleet {
+                scaling: Scaling::Auto(Autoscaler {
+                    target_outstanding,
+                    ..Autoscaler::default()
+                }),
+                ..fixed
+            };
+            let gpus = match self.curve(server, constants, &fleet, &today) {
+                Ok(curve) => curve.at(1.0).gpus_mean,
+                Err(SimError::Unreachable { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            if best.is_none_or(|(least, _)| gpus < least) {
+                best = Some((gpus, fleet));
+            }
+        }
+        fleets.extend(best.map(|(_, fleet)| fleet));
+        Ok(fleets)
     }
 
     fn curve(
@@ -149,6 +172,7 @@ impl Search<'_> {
         server: &Server,
         constants: &FittedConstants,
         fleet: &Fleet,
+        settings: &CurveSettings,
     ) -> Result<LoadCurve, SimError> {
         let input = CurveInput {
             workload: self.workload,
@@ -159,7 +183,7 @@ impl Search<'_> {
         };
         let settings = CurveSettings {
             spares: self.spares,
-            ..self.curve.clone()
+            ..settings.clone()
         };
         LoadCurve::build(&input, &settings)
     }
@@ -220,9 +244,13 @@ fn longest_usual(workload: &Workload) -> f64 {
     (*length).max(1) as f64
 }
 
-fn sim(what: &str, error: &SimError) -> PlanError {
-    PlanError::Malformed {
-        what: what.to_owned(),
-        why: error.to_string(),
+/// An error that no other machine would mend.
+fn fatal(what: &str, error: SimError) -> PlanError {
+    match error {
+        SimError::Workload(bad) => bad.into(),
+        error => PlanError::Malformed {
+            what: what.to_owned(),
+            why: error.to_string(),
+        },
     }
 }

@@ -227,6 +227,8 @@ fn fleet_of(fleet: &Fleet, replicas: u32) -> Fleet {
         Scaling::Auto(auto) => Fleet {
             scaling: Scaling::Auto(crate::simulate::Autoscaler {
                 replicas_max: replicas,
+                // The stretch is the busiest of a longer time: what it needs was started before.
+                replicas_begin: replicas,
                 replicas_min: auto.replicas_min.min(replicas),
                 ..auto
             }),

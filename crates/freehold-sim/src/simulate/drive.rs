@@ -106,6 +106,7 @@ impl<'a> Drive<'a> {
                 drive.tick_us = auto.interval_s * 1e6;
                 drive.memory.warm = auto.warm;
                 auto.replicas_min
+                    .max(auto.replicas_begin.min(auto.replicas_max))
             }
         };
         for _ in 0..first {

@@ -34,6 +34,9 @@ pub enum Scaling {
 pub struct Autoscaler {
     /// Never fewer.
     pub replicas_min: u32,
+    /// Replicas that are up when the workload begins, if more: a record that begins in the middle of operation.
+    #[serde(default)]
+    pub replicas_begin: u32,
     /// Never more, warm ones left out.
     pub replicas_max: u32,
     /// Requests per replica, running and waiting, that it aims for.
@@ -54,6 +57,7 @@ impl Default for Autoscaler {
     fn default() -> Self {
         Self {
             replicas_min: 1,
+            replicas_begin: 0,
             replicas_max: 64,
             target_outstanding: 32.0,
             interval_s: 15.0,
