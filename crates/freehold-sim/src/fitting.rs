@@ -16,7 +16,7 @@ use crate::constants::{COUNT, Constants, FittedConstants, NAMES, groups_of};
 use crate::measured::Measured;
 use crate::steady::steady;
 use crate::step::StepModel;
-use solve::solve_symmetric;
+pub(crate) use solve::solve_symmetric;
 
 /// Where bases begin, and how far (as a logarithm) data may easily draw them, and their factors, away.
 ///

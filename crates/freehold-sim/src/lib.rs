@@ -20,6 +20,7 @@
 //! # Ok::<(), freehold_sim::SimError>(())
 //! ```
 
+mod calibrate;
 mod capacity;
 mod catalogue;
 mod constants;
@@ -39,6 +40,10 @@ mod simulate;
 mod steady;
 mod step;
 
+pub use calibrate::{
+    CalibratedServer, Compared, LoadFigures, LoadRun, ServedRequest, ServerLimits, StepConstants,
+    calibrate, compare, medians,
+};
 pub use capacity::{Fit, fit_in};
 pub use constants::{Constants, FittedConstants};
 pub use engine::{Engine, Limits};
@@ -53,6 +58,8 @@ pub use recorded_run::{RecordedRun, RunFigures};
 pub use server::{Room, Server};
 pub use service::{Percentiles, Slo};
 pub use shape::{Experts, GgufValue, LatentAttention, ModelShape, SlidingWindow};
-pub use simulate::{Autoscaler, Failures, Fleet, Hour, Report, Routing, Scaling, simulate};
+pub use simulate::{
+    Autoscaler, Failures, Fleet, Hour, Machine, Report, Routing, Scaling, simulate, simulate_on,
+};
 pub use steady::{Offer, Steady, steady};
 pub use step::{StepLoad, StepModel};

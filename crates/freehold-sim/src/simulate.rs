@@ -7,11 +7,13 @@ mod drive;
 mod prefix_cache;
 mod replica;
 mod report;
+mod served;
 mod settings;
 mod tables;
 
 use freehold_workload::Workload;
 
+use crate::calibrate::CalibratedServer;
 use crate::constants::Constants;
 use crate::error::SimError;
 use crate::server::Server;
@@ -19,11 +21,39 @@ use crate::service::Slo;
 use crate::step::StepModel;
 
 pub use report::{Hour, Report};
+pub(crate) use served::serve;
 pub use settings::{Autoscaler, Failures, Fleet, Routing, Scaling};
 
 use drive::Drive;
 use replica::Shared;
 use tables::StepTables;
+
+/// One replica: reckoned from its model and hardware, or as it was measured.
+#[derive(Clone, Copy, Debug)]
+pub enum Machine<'a> {
+    /// Reckoned, with the constants that hold for it.
+    Reckoned(&'a Server, &'a Constants),
+    /// Measured.
+    Calibrated(&'a CalibratedServer),
+}
+
+impl Machine<'_> {
+    /// GPUs of one replica.
+    #[must_use]
+    pub fn gpus(&self) -> u32 {
+        match self {
+            Self::Reckoned(server, _) => server.gpus,
+            Self::Calibrated(server) => server.limits.gpus,
+        }
+    }
+
+    fn check(&self) -> Result<(), SimError> {
+        match self {
+            Self::Reckoned(server, _) => server.check(1.0),
+            Self::Calibrated(server) => server.check(),
+        }
+    }
+}
 
 /// Serves a workload with replicas of one kind.
 ///
@@ -38,19 +68,63 @@ pub fn simulate(
     slo: &Slo,
     seed: u64,
 ) -> Result<Report, SimError> {
+    let machine = Machine::Reckoned(server, constants);
+    simulate_on(workload, machine, fleet, slo, seed)
+}
+
+/// The same with either kind of replica.
+///
+/// # Errors
+/// As [`simulate`].
+pub fn simulate_on(
+    workload: &Workload,
+    machine: Machine,
+    fleet: &Fleet,
+    slo: &Slo,
+    seed: u64,
+) -> Result<Report, SimError> {
     workload.check()?;
     fleet.check()?;
     slo.check()?;
-    server.check(1.0)?;
-    let shared = shared(workload, server, constants, fleet);
-    Ok(Drive::new(&shared, server.gpus, fleet, *slo, seed).run())
+    machine.check()?;
+    let caches_prefixes = fleet.caches_prefixes && workload.prefix_block_tokens > 0;
+    let shared = match machine {
+        Machine::Reckoned(server, constants) => {
+            shared(workload, server, constants, caches_prefixes)
+        }
+        Machine::Calibrated(server) => shared_calibrated(workload, server, caches_prefixes),
+    };
+    Ok(Drive::new(&shared, machine.gpus(), fleet, *slo, seed).run())
+}
+
+/// What a cache holds whose size nobody told: more than anything asks for.
+const CACHE_TOKENS_UNKNOWN: u64 = 1 << 40;
+
+fn shared_calibrated<'a>(
+    workload: &'a Workload,
+    server: &CalibratedServer,
+    caches_prefixes: bool,
+) -> Shared<'a> {
+    let limits = &server.limits;
+    let capacity = limits.cache_tokens.unwrap_or(CACHE_TOKENS_UNKNOWN);
+    Shared {
+        workload,
+        tables: StepTables::calibrated(&server.constants, limits.slots),
+        capacity,
+        sequence_tokens: 0,
+        sequences_max: limits.slots as usize,
+        step_tokens: limits.step_tokens,
+        reserves_output: false,
+        caches_prefixes,
+        request_us: server.constants.request_us,
+    }
 }
 
 fn shared<'a>(
     workload: &'a Workload,
     server: &Server,
     constants: &Constants,
-    fleet: &Fleet,
+    caches_prefixes: bool,
 ) -> Shared<'a> {
     let room = server.room();
     let model = StepModel::new(server, constants);
@@ -72,7 +146,8 @@ fn shared<'a>(
         sequences_max: server.limits.sequences as usize,
         step_tokens: server.limits.step_tokens,
         reserves_output: server.limits.reserves_output,
-        caches_prefixes: fleet.caches_prefixes && workload.prefix_block_tokens > 0,
+        caches_prefixes,
+        request_us: 0.0,
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) mod advise;
+mod calibrate;
 mod export;
 mod keys;
 mod prices;
@@ -16,6 +17,7 @@ mod sim;
 mod workload;
 
 pub(crate) use advise::AdviseArgs;
+pub(crate) use calibrate::CalibrateArgs;
 pub(crate) use export::{ExportArgs, ExportFormat};
 pub(crate) use keys::{KeysArgs, KeysCommand, KeysCreateArgs};
 pub(crate) use prices::{
@@ -107,6 +109,8 @@ pub(crate) enum Command {
     Fit(FitArgs),
     /// Simulate model servers of your own, and measure how good that is
     Sim(SimArgs),
+    /// Measure a running model server, so that the simulator can stand in for it
+    Calibrate(Box<CalibrateArgs>),
     /// Check the configuration, or print its JSON Schema
     Config(ConfigArgs),
     /// Check machine, keys, reachability and model fit

@@ -111,7 +111,13 @@ async fn run(cli: Cli) -> miette::Result<bool> {
         Command::Erase(args) => commands::erase::run(args, settings()?).await.map_err(told),
         Command::Proof(args) => return commands::proof::run(args).map_err(told),
         Command::Fit(args) => commands::sim::run_fit(&args).map_err(told),
-        Command::Sim(args) => commands::sim::run(args).map_err(told),
+        Command::Sim(args) => {
+            let ledger = args.reads_ledger().then(&ledger).transpose()?;
+            commands::sim::run(args, ledger.as_ref())
+                .await
+                .map_err(told)
+        }
+        Command::Calibrate(args) => commands::calibrate::run(*args).await.map_err(told),
         Command::Config(args) => commands::config_command::run(args, config),
         Command::Doctor(args) => commands::doctor::run(args, config).await.map_err(told),
     };

@@ -215,7 +215,7 @@ fn add_file(path: &Path, importer: &mut Importer) -> Result<()> {
 }
 
 /// A bar where somebody looks.
-fn bar(length: Option<u64>, template: &str) -> ProgressBar {
+pub(crate) fn bar(length: Option<u64>, template: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

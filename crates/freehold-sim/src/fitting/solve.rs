@@ -2,7 +2,7 @@
 
 /// `matrix x = right` for a symmetric positive definite matrix, row by row, by Cholesky's
 /// decomposition; nothing when it is not positive definite.
-pub(super) fn solve_symmetric(mut matrix: Vec<f64>, right: &[f64]) -> Option<Vec<f64>> {
+pub(crate) fn solve_symmetric(mut matrix: Vec<f64>, right: &[f64]) -> Option<Vec<f64>> {
     let size = right.len();
     for column in 0..size {
         for row in column..size {

@@ -25,6 +25,8 @@ pub(super) struct Shared<'a> {
     pub(super) step_tokens: u32,
     pub(super) reserves_output: bool,
     pub(super) caches_prefixes: bool,
+    /// What every request takes outside of the replica: told as if all of it came at the end.
+    pub(super) request_us: f64,
 }
 
 impl Shared<'_> {
@@ -320,8 +322,8 @@ impl Replica {
         self.release(slot);
         told(Ended {
             request: sequence.request,
-            first_us: sequence.first_us,
-            last_us: now_us,
+            first_us: sequence.first_us + shared.request_us,
+            last_us: now_us + shared.request_us,
         });
     }
 

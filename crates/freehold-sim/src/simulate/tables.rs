@@ -1,5 +1,6 @@
 //! Step times looked up instead of worked out: a simulation takes tens of millions of steps.
 
+use crate::calibrate::StepConstants;
 use crate::server::Server;
 use crate::step::StepModel;
 
@@ -17,6 +18,8 @@ pub(super) struct StepTables {
     window_tokens: f64,
     pair_us: f64,
     windowed_pair_us: f64,
+    /// Per token of prompts, beyond `tokens_us`.
+    prompt_us: f64,
 }
 
 impl StepTables {
@@ -36,6 +39,23 @@ impl StepTables {
             window_tokens: model.window_tokens(),
             pair_us: model.pair_us(),
             windowed_pair_us: model.windowed_pair_us(),
+            prompt_us: 0.0,
+        }
+    }
+
+    /// Of a server that was measured: linear in everything.
+    pub(super) fn calibrated(constants: &StepConstants, slots: u32) -> Self {
+        Self {
+            tokens_us: vec![constants.step_us],
+            sequences_us: (0..=slots)
+                .map(|count| constants.sequence_us * f64::from(count))
+                .collect(),
+            context_us: constants.context_us,
+            windowed_us: 0.0,
+            window_tokens: 0.0,
+            pair_us: constants.pair_us,
+            windowed_pair_us: 0.0,
+            prompt_us: constants.prompt_us,
         }
     }
 
@@ -60,7 +80,9 @@ impl StepTables {
     /// What prompts cost beyond [`StepTables::base_us`]: `pairs` of tokens, `tokens` of prompts.
     #[inline]
     pub(super) fn prompts_us(&self, tokens: f64, pairs: f64) -> f64 {
-        self.pair_us * pairs + self.windowed_pair_us * pairs.min(tokens * self.window_tokens)
+        self.prompt_us * tokens
+            + self.pair_us * pairs
+            + self.windowed_pair_us * pairs.min(tokens * self.window_tokens)
     }
 
     /// The same as [`StepModel::step_us`].

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::workload_source::ReadArgs;
+
 /// Simulate model servers of your own.
 #[derive(Debug, Args)]
 pub(crate) struct SimArgs {
@@ -12,11 +14,18 @@ pub(crate) struct SimArgs {
     pub(crate) command: SimCommand,
 }
 
+impl SimArgs {
+    /// Whether it asks for the gateway's own ledger.
+    pub(crate) fn reads_ledger(&self) -> bool {
+        matches!(&self.command, SimCommand::Run(args) if args.ledger)
+    }
+}
+
 /// What to do with the simulator.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SimCommand {
-    /// Serve made-up traffic with a fleet: latencies, utilisation, GPU-hours
-    Run(SimRunArgs),
+    /// Serve a trace, or made-up traffic, with a fleet: latencies, utilisation, GPU-hours
+    Run(Box<SimRunArgs>),
     /// Fit the constants of hardware and engines on published measurements
     Fit(SimFitArgs),
     /// Measure how far predictions are off, on pairs of model and GPU that no fit has seen
@@ -27,8 +36,8 @@ pub(crate) enum SimCommand {
 #[derive(Debug, Args)]
 pub(crate) struct ReplicaArgs {
     /// The GPU, such as H100, A100 or L40S
-    #[arg(long, value_name = "GPU")]
-    pub(crate) gpu: String,
+    #[arg(long, value_name = "GPU", required_unless_present = "server")]
+    pub(crate) gpu: Option<String>,
     /// GPUs that share one copy of the model
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) gpus: u32,
@@ -49,18 +58,32 @@ pub(crate) struct ReplicaArgs {
     pub(crate) output: u32,
 }
 
-/// Serve made-up traffic with a fleet.
+/// Serve a trace, or made-up traffic, with a fleet.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   freehold sim run llama-3.1-8b --gpu L40S --rate 4
   freehold sim run qwen3-32b --gpu H100 --gpus 2 --replicas 3 --rate 12 --hours 24
   freehold sim run gpt-oss-20b --gpu A100 --autoscale 8 --rate 20 --daily-swing 0.8 --hours 48 --json
+  freehold sim run llama-3.1-8b --gpu L40S --trace hour.csv --share 0.1 --scenario week=office
+  freehold sim run --server server.json --trace usage.csv --replicas 2     a server that was measured
+  freehold sim run gpt-oss-120b --gpu H100 --ledger --since 7d             what the gateway recorded
 
-Requests come at random (Poisson) with exponentially distributed lengths; they are made up, not recorded.")]
+Without --trace or --ledger, requests come at random (Poisson) with exponentially distributed lengths; they are
+made up, not recorded. --server takes what `freehold calibrate --out` wrote.")]
 pub(crate) struct SimRunArgs {
     /// A known model, or the path of its config.json
-    pub(crate) model: String,
+    #[arg(required_unless_present = "server")]
+    pub(crate) model: Option<String>,
+    /// A server that was measured, in the place of model and GPU
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["model", "gpu", "gpus", "weights", "engine", "cache"])]
+    pub(crate) server: Option<PathBuf>,
+    /// Exports or traces, plain, gzip or Parquet; `-` is standard input. Several are one workload
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with_all = MADE_UP)]
+    pub(crate) trace: Vec<PathBuf>,
+    /// Serve what the gateway recorded
+    #[arg(long, conflicts_with = "trace", conflicts_with_all = MADE_UP)]
+    pub(crate) ledger: bool,
     /// One replica.
     #[command(flatten)]
     pub(crate) replica: ReplicaArgs,
@@ -90,13 +113,16 @@ pub(crate) struct SimRunArgs {
     /// Limit for the time per later token, milliseconds
     #[arg(long, value_name = "MS", default_value_t = 50.0)]
     pub(crate) tpot: f64,
-    /// For all random choices
-    #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// How to read a trace.
+    #[command(flatten)]
+    pub(crate) read: ReadArgs,
 }
+
+/// What describes made-up traffic, which a trace does not need.
+const MADE_UP: [&str; 5] = ["rate", "daily_swing", "hours", "input", "output"];
 
 /// Fit the constants.
 #[derive(Debug, Args)]

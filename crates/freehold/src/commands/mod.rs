@@ -2,6 +2,7 @@
 
 pub(crate) mod advise;
 pub(crate) mod audit;
+pub(crate) mod calibrate;
 pub(crate) mod chat;
 pub(crate) mod config_command;
 pub(crate) mod doctor;

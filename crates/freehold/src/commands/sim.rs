@@ -12,12 +12,13 @@ use anyhow::Context;
 use freehold_sim::{
     CacheType, Gpu, Measurements, ModelShape, Server, Weights, fit as fit_constants,
 };
+use freehold_store::StoreSettings;
 
 use crate::cli::{FitArgs, ReplicaArgs, SimArgs, SimCommand, SimFitArgs};
 
-pub(crate) fn run(args: SimArgs) -> anyhow::Result<()> {
+pub(crate) async fn run(args: SimArgs, ledger: Option<&StoreSettings>) -> anyhow::Result<()> {
     match args.command {
-        SimCommand::Run(args) => run::run(&args),
+        SimCommand::Run(args) => run::run(&args, ledger).await,
         SimCommand::Fit(args) => write_constants(&args),
         SimCommand::Eval(args) => eval::run(&args),
     }
@@ -55,7 +56,8 @@ fn server(model: &str, args: &ReplicaArgs) -> anyhow::Result<Server> {
         None => shape.native,
     };
     let cache: CacheType = args.cache.parse()?;
-    let gpu = Gpu::find(&args.gpu)?;
+    let gpu = args.gpu.as_deref().context("name a GPU with --gpu")?;
+    let gpu = Gpu::find(gpu)?;
     let server = Server::new(shape, weights, gpu, args.gpus, args.engine.parse()?);
     Ok(Server { cache, ..server })
 }

@@ -1,24 +1,126 @@
-//! `freehold sim run`: made-up traffic on a fleet.
+//! `freehold sim run`: a trace, or made-up traffic, on a fleet.
 
 use std::io::Write;
+use std::time::Duration;
 
+use anyhow::Context;
 use freehold_sim::{
-    Autoscaler, FittedConstants, Fleet, Percentiles, Report, Scaling, Slo, poisson, simulate,
+    Autoscaler, CalibratedServer, FittedConstants, Fleet, Machine, Percentiles, Report, Scaling,
+    Server, Slo, poisson, simulate_on,
 };
+use freehold_store::StoreSettings;
+use freehold_workload::Workload;
 
 use crate::cli::SimRunArgs;
-use crate::commands::usage::{align_right, table};
+use crate::commands::calibrate::read_server;
+use crate::commands::usage::{align_right, printable, table};
+use crate::workload_source;
 
-pub(super) fn run(args: &SimRunArgs) -> anyhow::Result<()> {
-    let server = super::server(&args.model, &args.replica)?;
-    let workload = poisson(
-        args.rate,
-        args.daily_swing,
-        args.hours,
-        args.replica.input,
-        args.replica.output,
-        args.seed,
+/// What serves.
+enum Kind {
+    Reckoned(Box<Server>),
+    Calibrated(Box<CalibratedServer>),
+}
+
+impl Kind {
+    fn of(args: &SimRunArgs) -> anyhow::Result<Self> {
+        if let Some(path) = &args.server {
+            return Ok(Self::Calibrated(Box::new(read_server(path)?)));
+        }
+        let model = args.model.as_deref().context("name a model")?;
+        let server = super::server(model, &args.replica)?;
+        Ok(Self::Reckoned(Box::new(server)))
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Reckoned(server) => format!(
+                "{} in {} on {} x {} per replica, {}",
+                server.shape.name,
+                server.weights,
+                server.gpus,
+                server.gpu.name,
+                server.engine.name()
+            ),
+            Self::Calibrated(server) => format!(
+                "{} as it was measured, {} slots per replica",
+                printable(&server.model),
+                server.limits.slots
+            ),
+        }
+    }
+}
+
+pub(super) async fn run(args: &SimRunArgs, ledger: Option<&StoreSettings>) -> anyhow::Result<()> {
+    let kind = Kind::of(args)?;
+    let (workload, notes) = traffic(args, ledger).await?;
+    let constants = FittedConstants::bundled();
+    let report = simulated(args, &kind, &workload, &constants)?;
+    let out = &mut std::io::stdout().lock();
+    if args.json {
+        return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?);
+    }
+    let made_up = if workload.is_generated {
+        "generated "
+    } else {
+        ""
+    };
+    writeln!(
+        out,
+        "{}: {} {made_up}requests in {:.1} h\n",
+        kind.name(),
+        report.requests,
+        report.seconds / 3600.0
     )?;
+    writeln!(out, "{}\n", latencies(&report))?;
+    writeln!(out, "{}", summary(&report))?;
+    for note in &notes {
+        writeln!(out, "{}", printable(note))?;
+    }
+    let unseen = match &kind {
+        Kind::Reckoned(server) => constants.unseen(server),
+        Kind::Calibrated(_) => Vec::new(),
+    };
+    if !unseen.is_empty() {
+        writeln!(
+            out,
+            "Speeds are guesses: nothing was measured for {}.",
+            unseen.join("; ")
+        )?;
+    }
+    Ok(())
+}
+
+/// A trace's requests, the gateway's own, or made-up ones; and what is to be said about them.
+async fn traffic(
+    args: &SimRunArgs,
+    ledger: Option<&StoreSettings>,
+) -> anyhow::Result<(Workload, Vec<String>)> {
+    if args.trace.is_empty() && ledger.is_none() {
+        let replica = &args.replica;
+        let (rate, swing, hours) = (args.rate, args.daily_swing, args.hours);
+        let seed = args.read.seed();
+        let made_up = poisson(rate, swing, hours, replica.input, replica.output, seed)?;
+        return Ok((made_up, Vec::new()));
+    }
+    let imported = workload_source::read(&args.trace, ledger, &args.read).await?;
+    let report = imported.report;
+    let mut notes = report.notes;
+    if report.bad_rows > 0 {
+        notes.push(format!(
+            "{} of {} rows could not be read and are not in it; `freehold workload show` lists them",
+            report.bad_rows, report.rows
+        ));
+    }
+    Ok((imported.workload, notes))
+}
+
+fn simulated(
+    args: &SimRunArgs,
+    kind: &Kind,
+    workload: &Workload,
+    constants: &FittedConstants,
+) -> anyhow::Result<Report> {
     let fleet = match args.autoscale {
         Some(most) => Fleet {
             scaling: Scaling::Auto(Autoscaler {
@@ -34,41 +136,21 @@ pub(super) fn run(args: &SimRunArgs) -> anyhow::Result<()> {
         tpot_ms: Some(args.tpot),
         ..Slo::default()
     };
-    let constants = FittedConstants::bundled();
-    let report = simulate(
-        &workload,
-        &server,
-        &constants.of(&server),
-        &fleet,
-        &slo,
-        args.seed,
-    )?;
-    let out = &mut std::io::stdout().lock();
-    if args.json {
-        return Ok(writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?);
-    }
-    writeln!(
-        out,
-        "{} in {} on {} x {} per replica, {}: {} generated requests in {:.1} h\n",
-        server.shape.name,
-        server.weights,
-        server.gpus,
-        server.gpu.name,
-        server.engine.name(),
-        report.requests,
-        report.seconds / 3600.0
-    )?;
-    writeln!(out, "{}\n", latencies(&report))?;
-    writeln!(out, "{}", summary(&report))?;
-    let unseen = constants.unseen(&server);
-    if !unseen.is_empty() {
-        writeln!(
-            out,
-            "Speeds are guesses: nothing was measured for {}.",
-            unseen.join("; ")
-        )?;
-    }
-    Ok(())
+    let of_server;
+    let machine = match kind {
+        Kind::Reckoned(server) => {
+            of_server = constants.of(server);
+            Machine::Reckoned(server, &of_server)
+        }
+        Kind::Calibrated(server) => Machine::Calibrated(server),
+    };
+    let bar = workload_source::bar(None, "{spinner} simulating {msg}, {elapsed}");
+    bar.set_message(format!("{} requests", workload.arrivals.len()));
+    bar.enable_steady_tick(Duration::from_millis(100));
+    let seed = args.read.seed();
+    let report = simulate_on(workload, machine, &fleet, &slo, seed)?;
+    bar.finish_and_clear();
+    Ok(report)
 }
 
 fn latencies(report: &Report) -> String {

@@ -1,0 +1,7 @@
+//! What a planner runs: measuring a server, and simulating fleets, with the real program.
+
+#![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
+
+mod calibrate;
+mod program;
+mod sim;
