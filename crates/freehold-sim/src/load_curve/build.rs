@@ -9,7 +9,7 @@ use crate::constants::Constants;
 use crate::error::SimError;
 use crate::server::Server;
 use crate::service::Slo;
-use crate::simulate::{Fleet, Report, Scaling, simulate};
+use crate::simulate::{Autoscaler, Fleet, Report, Scaling, simulate};
 
 /// How a [`LoadCurve`] is worked out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -153,7 +153,7 @@ struct Whole {
 
 impl Whole {
     /// The stretch's busy time per token holds for the rest too; quieter hours batch less, so for
-    /// them it is too low, and the mean of a fleet that scales follows the traffic.
+    /// them it is too low. A fleet that scales has, at each time, the whole replicas that the traffic then takes.
     fn of(input: &CurveInput, load: f64, report: &Report, peak: &Workload, is_whole: bool) -> Self {
         let workload = input.workload;
         let seconds = (workload.duration_us as f64 / 1e6).max(1e-6);
@@ -181,8 +181,13 @@ impl Whole {
         let gpus_mean = match input.fleet.scaling {
             Scaling::Fixed(_) => paid,
             Scaling::Auto(auto) => {
-                let least = f64::from((auto.replicas_min + auto.warm) * input.server.gpus);
-                (paid * share).max(least).max(busy)
+                let gpus = f64::from(input.server.gpus);
+                let stretch = Stretch {
+                    replicas: paid / gpus - f64::from(auto.warm),
+                    replicas_peak: f64::from(report.replicas_peak),
+                    tokens_per_s: stretch_rate / load,
+                };
+                (gpus * replicas_mean(workload, &auto, &stretch)).max(busy)
             }
         };
         Self {
@@ -192,6 +197,38 @@ impl Whole {
             utilisation: (busy / gpus_mean).min(1.0),
         }
     }
+}
+
+/// What a simulated stretch took.
+struct Stretch {
+    /// On the mean, warm ones left out.
+    replicas: f64,
+    /// At most.
+    replicas_peak: f64,
+    /// Tokens that the workload writes in it.
+    tokens_per_s: f64,
+}
+
+/// Replicas that an autoscaler has on the mean of the whole workload: in proportion to the traffic of each time, whole,
+/// and kept for as long as it cools down.
+fn replicas_mean(workload: &Workload, auto: &Autoscaler, stretch: &Stretch) -> f64 {
+    let bin_us = (auto.cool_down_s.max(60.0) * 1e6) as u64;
+    let bins = workload.duration_us.div_ceil(bin_us).max(1);
+    let mut tokens = vec![0.0; bins as usize];
+    for arrival in &workload.arrivals {
+        let bin = (arrival.at_us / bin_us).min(bins - 1);
+        tokens[bin as usize] += f64::from(arrival.output_tokens.max(1));
+    }
+    let least = f64::from(auto.replicas_min.max(1));
+    let needed = |tokens: &f64| {
+        let rate = tokens / (bin_us as f64 / 1e6) / stretch.tokens_per_s;
+        (stretch.replicas * rate)
+            .ceil()
+            .min(stretch.replicas_peak)
+            .max(least)
+    };
+    let all: f64 = tokens.iter().map(needed).sum();
+    all / bins as f64 + f64::from(auto.warm)
 }
 
 /// A stretch begins with empty replicas: much shorter ones would end before those are as busy as they get.
@@ -225,7 +262,7 @@ fn fleet_of(fleet: &Fleet, replicas: u32) -> Fleet {
     match fleet.scaling {
         Scaling::Fixed(_) => fleet.with_replicas(replicas),
         Scaling::Auto(auto) => Fleet {
-            scaling: Scaling::Auto(crate::simulate::Autoscaler {
+            scaling: Scaling::Auto(Autoscaler {
                 replicas_max: replicas,
                 // The stretch is the busiest of a longer time: what it needs was started before.
                 replicas_begin: replicas,
@@ -326,4 +363,47 @@ fn hint(input: &CurveInput, report: &Report) -> String {
         );
     }
     "allow longer answers' times, or more replicas".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use freehold_workload::Arrival;
+
+    use super::*;
+
+    #[test]
+    fn a_fleet_that_scales_has_whole_replicas_at_night_too() {
+        // Ten hours; in the first, 40 tokens a second, later 2.
+        let hour = |hour: u64, tokens: u32| {
+            (0..3_600).map(move |second| Arrival {
+                at_us: (hour * 3_600 + second) * 1_000_000,
+                input_tokens: 1,
+                output_tokens: tokens,
+                ..Arrival::default()
+            })
+        };
+        let day = hour(0, 40).chain((1..10).flat_map(|at| hour(at, 2)));
+        let workload = Workload {
+            arrivals: day.collect(),
+            duration_us: 36_000_000_000,
+            flows: vec!["all".to_owned()],
+            ..Workload::default()
+        };
+        let stretch = Stretch {
+            replicas: 4.0,
+            replicas_peak: 5.0,
+            tokens_per_s: 40.0,
+        };
+        let auto = Autoscaler::default();
+        // Four for an hour, and one, not a fifth of one, for nine.
+        let mean = replicas_mean(&workload, &auto, &stretch);
+        assert!((mean - 1.3).abs() < 1e-9, "{mean}");
+        let warm = Autoscaler {
+            warm: 2,
+            replicas_min: 2,
+            ..auto
+        };
+        let mean = replicas_mean(&workload, &warm, &stretch);
+        assert!((mean - 4.2).abs() < 1e-9, "{mean}");
+    }
 }
