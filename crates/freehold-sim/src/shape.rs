@@ -227,7 +227,7 @@ impl ModelShape {
                 "model",
                 name,
                 all.iter().map(|row| row.name.as_str()),
-                "or give the path of its config.json",
+                "or give the path of its config.json or GGUF file",
             )
         })
     }

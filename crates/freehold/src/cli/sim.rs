@@ -72,7 +72,7 @@ Examples:
 Without --trace or --ledger, requests come at random (Poisson) with exponentially distributed lengths; they are
 made up, not recorded. --server takes what `freehold calibrate --out` wrote.")]
 pub(crate) struct SimRunArgs {
-    /// A known model, or the path of its config.json
+    /// A known model, or the path of a GGUF file or of its config.json
     #[arg(required_unless_present = "server")]
     pub(crate) model: Option<String>,
     /// A server that was measured, in the place of model and GPU
@@ -174,7 +174,7 @@ Examples:
   freehold fit ./config.json --gpu 'RTX 4090' --json   a model by its Hugging Face config.json
   freehold fit --list                                  models and GPUs that are known")]
 pub(crate) struct FitArgs {
-    /// A known model, or the path of its config.json
+    /// A known model, or the path of a GGUF file or of its config.json
     #[arg(required_unless_present = "list")]
     pub(crate) model: Option<String>,
     /// The GPU, such as H100, A100 or L40S

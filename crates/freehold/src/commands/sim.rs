@@ -3,6 +3,7 @@
 mod data;
 mod eval;
 mod fit;
+mod gguf;
 mod run;
 
 use std::io::Write;
@@ -28,8 +29,11 @@ pub(crate) fn run_fit(args: &FitArgs) -> anyhow::Result<()> {
     fit::run(args)
 }
 
-/// A model of the catalogue, or of a `config.json` when the name is the path of one.
+/// A model of the catalogue, or of a GGUF file or a `config.json` when the name is the path of one.
 fn shape(model: &str) -> anyhow::Result<ModelShape> {
+    if gguf::is_one(Path::new(model)) {
+        return gguf::shape(Path::new(model));
+    }
     if !model.to_lowercase().ends_with(".json") {
         return Ok(ModelShape::find(model)?);
     }
