@@ -6,15 +6,20 @@
 //! and stops when it suits errs far more often. These tests are e-processes: the promise holds at
 //! every moment at once, however often one looks and whenever one stops (Ville's inequality).
 //!
+//! Scores come from [`dataset`]s and [`scorers`], or from wherever an operator has them.
+//!
 //! This crate never does I/O, never reads a clock and draws no random numbers.
 
 mod apart;
 mod betting;
+pub mod dataset;
 mod differences;
 mod judge;
 mod running;
+pub mod scorers;
 mod simulate;
 mod strata;
+mod tally;
 
 pub use apart::Apart;
 pub use differences::{BadScore, Differences, Score};
@@ -22,3 +27,4 @@ pub use judge::{BadRule, Interval, Judgement, MoreSamples, Rule, Standing};
 pub use running::Running;
 pub use simulate::{Candidate, Rates, rollouts};
 pub use strata::{Stratified, StratumJudgement};
+pub use tally::Tally;
