@@ -11,9 +11,10 @@ step "Layers" cargo xtask check-layers
 step "Sizes" cargo xtask ratchet
 step "Words" cargo xtask check-words
 step "Metrics" cargo xtask check-metrics
-step "Clippy without the engine" cargo clippy --workspace --exclude freehold-llama --no-default-features \
+# All in the release profile, so that dependencies are checked once, and llama.cpp is the one that is built anyway.
+step "Clippy without the engine" cargo clippy --release --workspace --exclude freehold-llama --no-default-features \
     --all-targets --locked -- --deny warnings
 step "Clippy with the engine" cargo clippy --release --package freehold-llama --package freehold \
     --all-targets --locked -- --deny warnings
-step "Documentation" env RUSTDOCFLAGS="--deny warnings" cargo doc --quiet --no-deps --workspace \
+step "Documentation" env RUSTDOCFLAGS="--deny warnings" cargo doc --release --quiet --no-deps --workspace \
     --exclude freehold-llama --no-default-features --locked

@@ -201,6 +201,28 @@ async fn runs_that_were_not_fitted_on_are_compared() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_fails_spoils_nothing_else() {
+    let fake = paced_server(REQUESTS).await;
+    fake.push(Script::rate_limited(7));
+    let desk = Desk::new();
+    desk.file(
+        "trace.csv",
+        "timestamp,input_tokens,output_tokens\n0,50,20\n",
+    );
+    let more = ["--replay", "trace.csv", "--out", "server.json", "--json"];
+    let told = calibrate(&desk, &fake.url(), &more);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let said = told.json();
+    assert_eq!(said["fitted"].as_array().unwrap().len(), 2);
+    assert_eq!(said["checked"], json!([]));
+    let notes = said["notes"].to_string();
+    assert!(
+        notes.contains("the replay failed") && notes.contains("wait 7 s"),
+        "{notes}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_sent_when_asked_only_what_would_be() {
     let fake = FakeUpstream::start().await.unwrap();
     let desk = Desk::new();
