@@ -227,7 +227,8 @@ impl Findings<'_> {
         let would_move = self.hosted.is_some_and(|hosted| hosted.cheaper >= SURE);
         if (moves || would_move) && *quality == Quality::Unproven {
             conditions.push(format!(
-                "{} has not been shown to be good enough on this traffic: prove that first.",
+                "{} has not been shown to be good enough on this traffic: prove that first \
+                 (`freehold eval compare ... --save proofs.json`).",
                 told.model
             ));
         }

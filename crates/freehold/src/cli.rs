@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) mod advise;
 mod calibrate;
+mod eval;
 mod export;
 mod keys;
 mod prices;
@@ -18,6 +19,7 @@ mod workload;
 
 pub(crate) use advise::AdviseArgs;
 pub(crate) use calibrate::CalibrateArgs;
+pub(crate) use eval::{CompareArgs, EvalArgs, EvalCommand, EvalRunArgs, EvalShowArgs};
 pub(crate) use export::{ExportArgs, ExportFormat};
 pub(crate) use keys::{KeysArgs, KeysCommand, KeysCreateArgs};
 pub(crate) use prices::{
@@ -103,6 +105,8 @@ pub(crate) enum Command {
     Prompts(PromptsArgs),
     /// Erase stored prompts of a tenant, an end user or a conversation, for good
     Erase(EraseArgs),
+    /// Ask a model a data set's questions, score the answers, and compare two models
+    Eval(Box<EvalArgs>),
     /// Judge whether a candidate is not worse than the incumbent
     Proof(ProofArgs),
     /// Tell whether a model fits into GPUs, with which context and how many requests at once

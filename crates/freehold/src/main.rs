@@ -109,6 +109,7 @@ async fn run(cli: Cli) -> miette::Result<bool> {
             .await
             .map_err(told),
         Command::Erase(args) => commands::erase::run(args, settings()?).await.map_err(told),
+        Command::Eval(args) => return commands::eval::run(*args).await.map_err(told),
         Command::Proof(args) => return commands::proof::run(args).map_err(told),
         Command::Fit(args) => commands::sim::run_fit(&args).map_err(told),
         Command::Sim(args) => {

@@ -29,7 +29,7 @@ pub(crate) fn run(args: ProofArgs) -> Result<bool> {
     }
 }
 
-fn rule(args: RuleArgs) -> Result<Rule> {
+pub(super) fn rule(args: RuleArgs) -> Result<Rule> {
     let rule = Rule {
         margin: args.margin,
         wrong_proof: args.wrong_proof,
@@ -94,15 +94,15 @@ fn judge(args: &JudgeArgs, out: &mut impl Write) -> Result<bool> {
 }
 
 /// A judgement, and what it was made from.
-struct Found<'a> {
-    judged: &'a StratumJudgement,
-    rule: &'a Rule,
-    scores: String,
+pub(super) struct Found<'a> {
+    pub(super) judged: &'a StratumJudgement,
+    pub(super) rule: &'a Rule,
+    pub(super) scores: String,
 }
 
 impl Found<'_> {
     /// Puts it into a file of proofs. "Not yet" is no evidence: it takes back what was there.
-    fn save(&self, path: &Path, model: &str, flow: Option<&str>) -> Result<()> {
+    pub(super) fn save(&self, path: &Path, model: &str, flow: Option<&str>) -> Result<()> {
         let mut proofs = if path.exists() {
             read_proofs(path)?
         } else {
@@ -203,7 +203,7 @@ const fn word(standing: Standing) -> &'static str {
     }
 }
 
-fn told(judged: &StratumJudgement, rule: &Rule) -> String {
+pub(super) fn told(judged: &StratumJudgement, rule: &Rule) -> String {
     let first = match judged.standing {
         Standing::Proven => format!(
             "PROVEN: the candidate is not worse by {} or more.",

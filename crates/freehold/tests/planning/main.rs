@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
 
 mod calibrate;
+mod eval;
 mod program;
 mod sim;

@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::prompts::{Tokens, lengths, prompt};
 use super::send::{Ask, BadField, Sender};
 use crate::cli::CalibrateArgs;
+use crate::commands::model_server;
 use crate::workload_source;
 
 /// Words of the two prompts that the server's tokens are told from, and tokens of their answers.
@@ -61,14 +62,8 @@ impl Plan {
         let (Some(url), Some(model)) = (&args.url, &args.model) else {
             bail!("name a server and its model, or --from a file");
         };
-        let endpoint = super::endpoint(url)?;
-        let key = match &args.key_env {
-            Some(name) => {
-                let key = std::env::var(name);
-                Some(key.with_context(|| format!("--key-env: the variable {name} is not set"))?)
-            }
-            None => None,
-        };
+        let endpoint = model_server::endpoint(url)?;
+        let key = model_server::key(args.key_env.as_deref())?;
         let mut notes = Vec::new();
         let replay = replay(args, &mut notes).await?;
         let timeout = Duration::from_secs(load.timeout);

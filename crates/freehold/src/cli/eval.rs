@@ -1,0 +1,172 @@
+//! `freehold eval`: its arguments.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use freehold_proof::dataset::Form;
+
+use super::RuleArgs;
+
+/// Ask a model a data set's questions, score the answers, and compare two models.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  freehold eval run support.jsonl --model openai/gpt-4o-mini --scorer exact --out rented.jsonl
+  freehold eval run support.jsonl --model local/qwen --scorer exact --out owned.jsonl
+  freehold eval show owned.jsonl
+  freehold eval compare rented.jsonl owned.jsonl --margin 0.03
+
+docs/eval.md describes data sets, scorers and results.")]
+pub(crate) struct EvalArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: EvalCommand,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EvalCommand {
+    /// Ask a model, and write answers and scores to a file
+    ///
+    /// Says first how many cases and tokens that will be and what it will about cost. A run that was broken off goes on
+    /// where it ended when it is started again; cases without an answer are asked again.
+    /// Exit status: 0 when every case has an answer, 1 when not.
+    Run(EvalRunArgs),
+    /// Show what a run found, by stratum and scorer
+    Show(EvalShowArgs),
+    /// Judge whether a candidate's answers are not worse than the incumbent's
+    ///
+    /// Both files must be of the same version of the data set. Scores are put into pairs by case and judged as
+    /// `freehold proof judge` does. Exit status: 0 when it is proven, 1 when not.
+    Compare(CompareArgs),
+}
+
+/// What to ask whom.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  freehold eval run qa.jsonl --model local/qwen --scorer normalised --scorer rouge-l
+  freehold eval run evals.jsonl --model openai/gpt-4o-mini --scorer label=yes,no --usd-max 2
+  freehold eval run promptfoo.yaml --model m --url http://127.0.0.1:8000 --scorer assert --limit 200
+  freehold eval run extract.jsonl --model m --scorer json-schema=schema.json --scorer fields
+  freehold eval run qa.jsonl --model m --scorer number=1% --dry-run     say what would be sent
+
+Scorers: exact, normalised, contains, regex[=PATTERN], assert, json, json-schema=FILE, fields,
+number[=TOLERANCE or %], label[=A,B,...], chrf, rouge-l")]
+pub(crate) struct EvalRunArgs {
+    /// The data set: our own JSONL, OpenAI's evals, or a promptfoo configuration; `-` for standard input
+    pub(crate) dataset: PathBuf,
+    /// The model as the server names it
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: String,
+    /// A scorer; several may be given
+    #[arg(long, value_name = "SCORER", required = true)]
+    pub(crate) scorer: Vec<String>,
+    /// The server that has it, with or without /v1
+    #[arg(long, env = "FREEHOLD_URL", default_value = "http://127.0.0.1:4000")]
+    pub(crate) url: String,
+    /// The environment variable that holds the server's API key
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) key_env: Option<String>,
+    /// The results; a run of the same that stands there goes on
+    #[arg(long, value_name = "FILE", default_value = "results.jsonl")]
+    pub(crate) out: PathBuf,
+    /// How the data set is written: freehold, openai-evals or promptfoo [default: found out from its content]
+    #[arg(long, value_name = "FORM")]
+    pub(crate) form: Option<Form>,
+    /// Leave out rows that are no cases; without it, they end the command
+    #[arg(long)]
+    pub(crate) skip_bad: bool,
+    /// Ask so many of the cases, of each stratum its share, chosen by --seed
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+    /// Requests at once
+    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) concurrency: u16,
+    /// Send nothing that could bring the file's cost above this
+    #[arg(long, value_name = "DOLLARS")]
+    pub(crate) usd_max: Option<f64>,
+    /// Whose list price counts, as PROVIDER/MODEL [default: the model's own name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) price_as: Option<String>,
+    /// Tokens of the longest answer
+    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_tokens: u32,
+    /// The temperature that is sent
+    #[arg(long, default_value_t = 0.0)]
+    pub(crate) temperature: f64,
+    /// The seed that is sent, and that chooses the sample
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Send neither temperature nor seed, for models that refuse them
+    #[arg(long)]
+    pub(crate) plain: bool,
+    /// Keep hashes in the place of answers
+    #[arg(long)]
+    pub(crate) no_answers: bool,
+    /// Ask again so often when a server is busy or out of reach
+    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=20))]
+    pub(crate) retries: u32,
+    /// Give a request up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: u64,
+    /// Say what would be sent, and end
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What to show.
+#[derive(Debug, Args)]
+pub(crate) struct EvalShowArgs {
+    /// What `freehold eval run` wrote
+    pub(crate) results: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What to compare.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  freehold eval compare rented.jsonl owned.jsonl --margin 0.03
+  freehold eval compare rented.jsonl owned.jsonl --scorer exact --pairs pairs.jsonl
+  freehold eval compare rented.jsonl owned.jsonl --model gpt-oss-120b --flow support --save proofs.json
+                                                     keeps it for freehold advise --proofs")]
+pub(crate) struct CompareArgs {
+    /// The results of the model that is in use
+    pub(crate) incumbent: PathBuf,
+    /// The results of the one that may take its place
+    pub(crate) candidate: PathBuf,
+    /// By which scorer [default: the only one that both have]
+    #[arg(long, value_name = "SCORER")]
+    pub(crate) scorer: Option<String>,
+    /// Judge although answers are missing; without it, they end the command
+    #[arg(long)]
+    pub(crate) allow_missing: bool,
+    /// Write the pairs there, for `freehold proof judge`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pairs: Option<PathBuf>,
+    /// The candidate's model, as `freehold advise --model` calls it
+    #[arg(long, requires = "save")]
+    pub(crate) model: Option<String>,
+    /// The flow that the data set is of [default: all traffic]
+    #[arg(long, requires = "save")]
+    pub(crate) flow: Option<String>,
+    /// Keep what was proven or refuted in this file, for `freehold advise --proofs`; what it said before of the same
+    /// flow and model is replaced
+    #[arg(long, value_name = "FILE", requires = "model")]
+    pub(crate) save: Option<PathBuf>,
+    /// Replace the file of pairs
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// By which rule.
+    #[command(flatten)]
+    pub(crate) rule: RuleArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}

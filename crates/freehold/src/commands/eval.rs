@@ -1,0 +1,21 @@
+//! `freehold eval`: asks a model what a data set asks, scores the answers, and compares two models.
+
+mod ask;
+mod compare;
+mod plan;
+mod record;
+mod send;
+mod show;
+
+use anyhow::Result;
+
+use crate::cli::{EvalArgs, EvalCommand};
+
+/// Runs one of the commands. False when answers are missing, or nothing is proven.
+pub(crate) async fn run(args: EvalArgs) -> Result<bool> {
+    match args.command {
+        EvalCommand::Run(args) => send::run(&args).await,
+        EvalCommand::Show(args) => show::run(&args).map(|()| true),
+        EvalCommand::Compare(args) => compare::run(&args),
+    }
+}

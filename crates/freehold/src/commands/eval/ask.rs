@@ -1,0 +1,204 @@
+//! One question to a server: sent, again when the server is busy, and its answer read.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use freehold_proof::dataset::Case;
+use freehold_types::NanoUsd;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::record::Settings;
+use crate::commands::usage::printable;
+
+/// More of an error's text is not kept.
+const MESSAGE_CHARS_MAX: usize = 300;
+/// Whoever asks for more patience ends the run; it can go on later.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+/// Before the first repetition; twice as long before each further one.
+const WAIT_FIRST: Duration = Duration::from_millis(250);
+
+/// What questions are sent with.
+#[derive(Clone, Debug)]
+pub(super) struct Asker {
+    pub(super) client: reqwest::Client,
+    pub(super) endpoint: Url,
+    pub(super) model: String,
+    pub(super) key: Option<String>,
+    pub(super) settings: Settings,
+    pub(super) timeout: Duration,
+    pub(super) retries: u32,
+}
+
+/// What came back.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answer {
+    pub(super) text: String,
+    pub(super) finish: Option<String>,
+    pub(super) input_tokens: Option<u64>,
+    pub(super) output_tokens: Option<u64>,
+    /// What a gateway says it cost.
+    pub(super) cost: Option<NanoUsd>,
+    pub(super) latency: Duration,
+    pub(super) requests: u32,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// To this question; others may have one.
+    Case { reason: String, requests: u32 },
+    /// To any.
+    Run(anyhow::Error),
+}
+
+enum Trouble {
+    /// It may pass.
+    Busy {
+        wait: Option<Duration>,
+        reason: String,
+    },
+    /// Nobody is there.
+    Unreachable(reqwest::Error),
+    Case(String),
+    Run(anyhow::Error),
+}
+
+impl Asker {
+    pub(super) fn client() -> Result<reqwest::Client> {
+        reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .context("cannot set up an HTTP client")
+    }
+
+    /// Asks until there is an answer, or no hope of one.
+    pub(super) async fn ask(&self, case: &Case) -> Result<Answer, Failure> {
+        let mut requests = 0;
+        loop {
+            requests += 1;
+            let trouble = match tokio::time::timeout(self.timeout, self.once(case)).await {
+                Ok(Ok(answer)) => return Ok(Answer { requests, ..answer }),
+                Ok(Err(trouble)) => trouble,
+                Err(_) => Trouble::Busy {
+                    wait: None,
+                    reason: format!("no answer within {} s", self.timeout.as_secs()),
+                },
+            };
+            let wait = match trouble {
+                Trouble::Case(reason) => return Err(Failure::Case { reason, requests }),
+                Trouble::Run(error) => return Err(Failure::Run(error)),
+                Trouble::Busy {
+                    wait: Some(wait), ..
+                } if wait > WAIT_MAX => {
+                    return Err(Failure::Run(anyhow!(
+                        "the server asks to wait {} s: run the same again then, and it goes on where it ended",
+                        wait.as_secs()
+                    )));
+                }
+                Trouble::Busy { reason, .. } if requests > self.retries => {
+                    return Err(Failure::Case { reason, requests });
+                }
+                Trouble::Unreachable(error) if requests > self.retries => {
+                    return Err(Failure::Run(anyhow::Error::new(error).context(format!(
+                        "no server answers at {}; start it, or correct --url",
+                        self.endpoint
+                    ))));
+                }
+                Trouble::Busy { wait, .. } => wait,
+                Trouble::Unreachable(_) => None,
+            };
+            let doubled = WAIT_FIRST.saturating_mul(1 << (requests - 1).min(10));
+            tokio::time::sleep(wait.unwrap_or(doubled).min(WAIT_MAX)).await;
+        }
+    }
+
+    async fn once(&self, case: &Case) -> Result<Answer, Trouble> {
+        let mut body = json!({
+            "model": self.model,
+            "messages": case.messages,
+            "max_tokens": self.settings.max_tokens,
+            "stream": false,
+        });
+        if let Some(temperature) = self.settings.temperature {
+            body["temperature"] = temperature.into();
+        }
+        if let Some(seed) = self.settings.seed {
+            body["seed"] = seed.into();
+        }
+        let mut request = self.client.post(self.endpoint.clone()).json(&body);
+        if let Some(key) = &self.key {
+            request = request.bearer_auth(key);
+        }
+        let began = Instant::now();
+        let broken = |error: reqwest::Error| {
+            if error.is_connect() {
+                return Trouble::Unreachable(error);
+            }
+            Trouble::Busy {
+                wait: None,
+                reason: "the server broke the connection off".to_owned(),
+            }
+        };
+        let response = request.send().await.map_err(broken)?;
+        let status = response.status();
+        let header = |name: &str| {
+            let value = response.headers().get(name)?.to_str().ok()?;
+            Some(value.trim().to_owned())
+        };
+        let wait = header("retry-after").and_then(|wait| wait.parse().ok());
+        let cost = header("x-freehold-cost").and_then(|cost| cost.parse().ok());
+        let bytes = response.bytes().await.map_err(broken)?;
+        let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        if !status.is_success() {
+            return Err(self.refusal(status, wait.map(Duration::from_secs), &body));
+        }
+        let mut answer = read(&body)
+            .ok_or_else(|| Trouble::Case("what came back is no chat completion".to_owned()))?;
+        answer.cost = cost.and_then(NanoUsd::from_usd);
+        answer.latency = began.elapsed();
+        Ok(answer)
+    }
+
+    fn refusal(&self, status: StatusCode, wait: Option<Duration>, body: &Value) -> Trouble {
+        let message = body["error"]["message"].as_str();
+        let message = printable(message.or(body["message"].as_str()).unwrap_or_default());
+        let message: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
+        let reason = format!("the server answered {status}: {message}");
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PAYMENT_REQUIRED => {
+                Trouble::Run(anyhow!(
+                    "the server refuses the key ({status}): {message}; put it into a variable and name that with \
+                     --key-env"
+                ))
+            }
+            StatusCode::NOT_FOUND => Trouble::Run(anyhow!(
+                "{} knows no such address or no model `{}` ({status}): {message}",
+                self.endpoint,
+                self.model
+            )),
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => {
+                Trouble::Busy { wait, reason }
+            }
+            status if status.is_server_error() => Trouble::Busy { wait, reason },
+            _ => Trouble::Case(reason),
+        }
+    }
+}
+
+/// A refusal in the model's words is its answer; no text at all is an empty one.
+fn read(body: &Value) -> Option<Answer> {
+    let choice = body["choices"].get(0)?;
+    let message = choice.get("message")?;
+    let text = message["content"].as_str().or(message["refusal"].as_str());
+    let count = |name: &str| body["usage"][name].as_u64();
+    Some(Answer {
+        text: text.unwrap_or_default().to_owned(),
+        finish: choice["finish_reason"].as_str().map(printable),
+        input_tokens: count("prompt_tokens"),
+        output_tokens: count("completion_tokens"),
+        ..Answer::default()
+    })
+}

@@ -1,0 +1,377 @@
+//! What will be asked, by which scorers, and what it will about cost.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use freehold_cost::PriceBook;
+use freehold_cost::tokens::estimate_text;
+use freehold_proof::dataset::{Case, DataSet, read};
+use freehold_proof::scorers::{Scorer, ScorerSpec};
+use freehold_types::{NanoUsd, PriceBasis, Usage};
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::record::{Head, Settings};
+use crate::cli::EvalRunArgs;
+use crate::commands::usage::printable;
+use crate::money::book_file;
+
+/// Bad rows that are told one by one.
+const TOLD_MAX: usize = 5;
+/// Tokens around a message: its role, and what separates it from others.
+const MESSAGE_TOKENS: u64 = 4;
+
+/// What will be asked.
+pub(super) struct Plan {
+    pub(super) head: Head,
+    pub(super) set: DataSet,
+    pub(super) scorers: Vec<Scorer>,
+    pub(super) prices: Prices,
+    pub(super) notes: Vec<String>,
+}
+
+/// What questions and answers cost by the price book.
+pub(super) struct Prices {
+    book: PriceBook,
+    basis: PriceBasis,
+    max_tokens: u64,
+    at_unix_ms: u64,
+    /// Whose list price it is; none when nobody knows a price.
+    name: Option<String>,
+}
+
+impl Prices {
+    fn new(args: &EvalRunArgs, now: OffsetDateTime) -> Result<Self> {
+        let book = book_file::load(&book_file::file_in(&crate::home::directory())).book;
+        let at_unix_ms = u64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
+        let name = args.price_as.as_deref().unwrap_or(&args.model);
+        let mut prices = Self {
+            book,
+            basis: PriceBasis::Unknown,
+            max_tokens: u64::from(args.max_tokens),
+            at_unix_ms,
+            name: None,
+        };
+        if let Some((provider, model)) = name.split_once('/') {
+            let basis = PriceBasis::Listed {
+                provider: provider.to_owned(),
+                model: model.to_owned(),
+            };
+            if prices.book.estimate(&basis, 1, 1, at_unix_ms).is_ok() {
+                prices.basis = basis;
+                prices.name = Some(name.to_owned());
+            }
+        }
+        if prices.name.is_none() && args.price_as.is_some() {
+            bail!(
+                "--price-as: the price book has no `{name}`; `freehold prices list --model NAME` shows what it has, \
+                 written as PROVIDER/MODEL"
+            );
+        }
+        Ok(prices)
+    }
+
+    /// The most that a question will about cost.
+    pub(super) fn at_most(&self, case: &Case) -> Option<NanoUsd> {
+        let estimate = self.book.estimate(
+            &self.basis,
+            input_tokens(case),
+            self.max_tokens,
+            self.at_unix_ms,
+        );
+        estimate.ok()
+    }
+
+    /// What an answer cost by its tokens.
+    pub(super) fn cost(&self, input_tokens: u64, output_tokens: u64) -> Option<NanoUsd> {
+        let usage = Usage {
+            input_tokens,
+            output_tokens,
+            ..Usage::default()
+        };
+        let cost = self.book.cost(&self.basis, &usage, self.at_unix_ms);
+        cost.ok().map(|cost| cost.total)
+    }
+}
+
+fn input_tokens(case: &Case) -> u64 {
+    let messages = case.messages.iter();
+    messages
+        .map(|message| MESSAGE_TOKENS + estimate_text(&message.content))
+        .sum()
+}
+
+impl Plan {
+    pub(super) fn new(args: &EvalRunArgs, url: String) -> Result<Self> {
+        let mut notes = Vec::new();
+        let set = cases(args, &mut notes)?;
+        let scorers = scorers(&args.scorer, &set)?;
+        for scorer in &scorers {
+            let name = scorer.spec().name();
+            let skipped: Vec<String> = set
+                .cases()
+                .iter()
+                .filter_map(|case| scorer.skips(case))
+                .collect();
+            let all = set.cases().len();
+            if skipped.len() == all {
+                bail!("the scorer `{name}` applies to no case: {}", skipped[0]);
+            }
+            if !skipped.is_empty() {
+                let count = skipped.len();
+                notes.push(format!(
+                    "{name} applies to {} of {all} cases: {}",
+                    all - count,
+                    skipped[0]
+                ));
+            }
+        }
+        ensure!(
+            args.temperature.is_finite() && args.temperature >= 0.0,
+            "--temperature is a number of at least 0"
+        );
+        let now = OffsetDateTime::now_utc();
+        let prices = Prices::new(args, now)?;
+        if let Some(usd) = args.usd_max {
+            ensure!(
+                usd.is_finite() && usd > 0.0,
+                "--usd-max is an amount above 0"
+            );
+            ensure!(
+                prices.name.is_some(),
+                "nobody knows what `{}` costs, so that --usd-max cannot be kept: say whose list price counts with \
+                 --price-as, or leave --usd-max out",
+                args.model
+            );
+        }
+        let head = Head {
+            freehold_eval: Head::form(),
+            dataset: args.dataset.display().to_string(),
+            version: set.version()?,
+            cases: set.cases().len(),
+            model: args.model.clone(),
+            url,
+            scorers: scorers.iter().map(|scorer| scorer.spec().clone()).collect(),
+            settings: Settings {
+                max_tokens: args.max_tokens,
+                temperature: (!args.plain).then_some(args.temperature),
+                seed: (!args.plain).then_some(args.seed),
+            },
+            keeps_answers: !args.no_answers,
+            began: now.format(&Rfc3339)?,
+            freehold: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        Ok(Self {
+            head,
+            set,
+            scorers,
+            prices,
+            notes,
+        })
+    }
+
+    /// What will be asked, in words. `asked` are the cases that are still to be asked.
+    pub(super) fn stated(&self, asked: &[&Case], out: &Path) -> String {
+        let head = &self.head;
+        let (cases, strata) = (head.cases, self.set.strata().len());
+        let mut text = format!(
+            "Asking {} at {}\n  {}: {cases} cases in {strata} strata, version {}\n",
+            printable(&head.model),
+            printable(&head.url),
+            printable(&head.dataset),
+            &head.version[..12]
+        );
+        for note in &self.notes {
+            text.push_str(&format!("  {}\n", printable(note)));
+        }
+        if asked.len() < cases {
+            let (done, left, out) = (cases - asked.len(), asked.len(), out.display());
+            text.push_str(&format!(
+                "  {done} have their answer in {out}, {left} are asked\n"
+            ));
+        }
+        let input: u64 = asked.iter().map(|case| input_tokens(case)).sum();
+        let output = asked.len() as u64 * self.prices.max_tokens;
+        let costs = asked.iter().map(|case| self.prices.at_most(case));
+        let cost = match (costs.sum::<Option<NanoUsd>>(), &self.prices.name) {
+            (Some(cost), Some(name)) => {
+                format!(
+                    "at most about ${:.4} by the list price of {}",
+                    cost.usd(),
+                    printable(name)
+                )
+            }
+            _ => format!(
+                "at a price that is not known: the price book has no `{}` (--price-as names another)",
+                printable(&head.model)
+            ),
+        };
+        text.push_str(&format!(
+            "  {} requests, about {input} tokens of questions and at most {output} of answers, {cost}\n",
+            asked.len()
+        ));
+        text.push_str(&if head.keeps_answers {
+            format!(
+                "  answers are kept in {} (--no-answers keeps hashes)",
+                out.display()
+            )
+        } else {
+            "  answers are not kept, only their hashes".to_owned()
+        });
+        text
+    }
+}
+
+fn cases(args: &EvalRunArgs, notes: &mut Vec<String>) -> Result<DataSet> {
+    let (text, name) = if args.dataset == Path::new("-") {
+        let text = std::io::read_to_string(std::io::stdin().lock());
+        (text, "standard input".to_owned())
+    } else {
+        let name = args.dataset.display().to_string();
+        (std::fs::read_to_string(&args.dataset), name)
+    };
+    let text = text.with_context(|| format!("cannot read {name}"))?;
+    let told = read(&text, args.form).with_context(|| format!("{name} is no data set"))?;
+    if !told.bad.is_empty() {
+        let count = told.bad.len();
+        let first = told.bad.iter().take(TOLD_MAX);
+        let first: Vec<String> = first
+            .map(|bad| format!("{}: {}", bad.place, printable(&bad.reason)))
+            .collect();
+        let first = first.join("\n  ");
+        if !args.skip_bad {
+            bail!(
+                "{name} has {count} rows of {} that are no cases:\n  {first}\ncorrect them, or leave them out with \
+                 --skip-bad",
+                told.rows
+            );
+        }
+        notes.push(format!(
+            "{count} of {} rows are no cases and are left out",
+            told.rows
+        ));
+    }
+    if told.repeated > 0 {
+        notes.push(format!(
+            "{} rows repeat others and are left out",
+            told.repeated
+        ));
+    }
+    ensure!(!told.set.cases().is_empty(), "{name} has no cases");
+    Ok(match args.limit {
+        Some(limit) => told.set.sample(usize::try_from(limit)?, args.seed),
+        None => told.set,
+    })
+}
+
+fn scorers(names: &[String], set: &DataSet) -> Result<Vec<Scorer>> {
+    let mut scorers: Vec<Scorer> = Vec::new();
+    for name in names {
+        let spec = spec(name, set).with_context(|| format!("--scorer {name}"))?;
+        if scorers
+            .iter()
+            .any(|other| other.spec().name() == spec.name())
+        {
+            bail!("--scorer {name}: one `{}` is enough", spec.name());
+        }
+        scorers.push(Scorer::new(spec)?);
+    }
+    Ok(scorers)
+}
+
+/// `exact`, `number=1%`: a name, and what it goes by.
+fn spec(text: &str, set: &DataSet) -> Result<ScorerSpec> {
+    let (name, argument) = match text.split_once('=') {
+        Some((name, argument)) => (name, Some(argument)),
+        None => (text, None),
+    };
+    let spec = match (name, argument) {
+        ("exact", None) => ScorerSpec::Exact,
+        ("normalised" | "normalized", None) => ScorerSpec::Normalised,
+        ("contains", None) => ScorerSpec::Contains,
+        ("assert", None) => ScorerSpec::Assert,
+        ("json", None) => ScorerSpec::Json,
+        ("fields", None) => ScorerSpec::Fields,
+        ("chrf", None) => ScorerSpec::Chrf,
+        ("rouge-l", None) => ScorerSpec::RougeL,
+        ("regex", pattern) => ScorerSpec::Regex {
+            pattern: pattern.map(str::to_owned),
+        },
+        ("json-schema", Some(path)) => {
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+            let schema: Value =
+                serde_json::from_str(&text).with_context(|| format!("{path} is no JSON"))?;
+            ScorerSpec::JsonSchema { schema }
+        }
+        ("number", tolerance) => number(tolerance)?,
+        ("label", labels) => ScorerSpec::Label {
+            labels: match labels {
+                Some(labels) => labels
+                    .split(',')
+                    .map(|label| label.trim().to_owned())
+                    .collect(),
+                None => expected_labels(set),
+            },
+        },
+        _ => bail!(
+            "there is no such scorer: there are exact, normalised, contains, regex[=PATTERN], assert, json, \
+             json-schema=FILE, fields, number[=TOLERANCE or %], label[=A,B,...], chrf and rouge-l"
+        ),
+    };
+    Ok(spec)
+}
+
+fn number(tolerance: Option<&str>) -> Result<ScorerSpec> {
+    let told = "a tolerance is a number such as 0.5, or a share such as 1%";
+    let (absolute, relative) = match tolerance {
+        None => (0.0, 0.0),
+        Some(text) => match text.strip_suffix('%') {
+            Some(percent) => (0.0, percent.trim().parse::<f64>().context(told)? / 100.0),
+            None => (text.trim().parse().context(told)?, 0.0),
+        },
+    };
+    Ok(ScorerSpec::Number { absolute, relative })
+}
+
+/// All texts that any case expects.
+fn expected_labels(set: &DataSet) -> Vec<String> {
+    let expected = set.cases().iter().flat_map(|case| &case.expected);
+    let labels: BTreeSet<&str> = expected.filter_map(Value::as_str).collect();
+    labels.into_iter().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scorers_are_named_with_what_they_go_by() {
+        let rows =
+            "{\"input\": \"a\", \"expected\": \"no\"}\n{\"input\": \"b\", \"expected\": \"yes\"}";
+        let set = read(rows, None).unwrap().set;
+        assert_eq!(spec("normalized", &set).unwrap(), ScorerSpec::Normalised);
+        let close = spec("number=2%", &set).unwrap();
+        assert_eq!(
+            close,
+            ScorerSpec::Number {
+                absolute: 0.0,
+                relative: 0.02
+            }
+        );
+        let labels = ["no", "yes"].map(str::to_owned).to_vec();
+        assert_eq!(spec("label", &set).unwrap(), ScorerSpec::Label { labels });
+        for (bad, told) in [
+            ("exact=1", "no such scorer"),
+            ("bleu", "no such scorer"),
+            ("number=x", "a tolerance is"),
+            ("json-schema=/nowhere", "cannot read /nowhere"),
+        ] {
+            let error = spec(bad, &set).unwrap_err();
+            assert!(error.to_string().contains(told), "{error}");
+        }
+        assert!(scorers(&["exact".to_owned(), "exact".to_owned()], &set).is_err());
+    }
+}
