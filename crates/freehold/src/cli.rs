@@ -19,7 +19,7 @@ mod workload;
 
 pub(crate) use advise::AdviseArgs;
 pub(crate) use calibrate::CalibrateArgs;
-pub(crate) use eval::{CompareArgs, EvalArgs, EvalCommand, EvalRunArgs, EvalShowArgs};
+pub(crate) use eval::{CompareArgs, EvalArgs, EvalCiArgs, EvalCommand, EvalRunArgs, EvalShowArgs};
 pub(crate) use export::{ExportArgs, ExportFormat};
 pub(crate) use keys::{KeysArgs, KeysCommand, KeysCreateArgs};
 pub(crate) use prices::{

@@ -15,6 +15,7 @@ Examples:
   freehold eval run support.jsonl --model local/qwen --scorer exact --out owned.jsonl
   freehold eval show owned.jsonl
   freehold eval compare rented.jsonl owned.jsonl --margin 0.03
+  freehold eval ci suite.yaml --junit report.xml
 
 docs/eval.md describes data sets, scorers and results.")]
 pub(crate) struct EvalArgs {
@@ -39,6 +40,10 @@ pub(crate) enum EvalCommand {
     /// Both files must be of the same version of the data set. Scores are put into pairs by case and judged as
     /// `freehold proof judge` does. Exit status: 0 when it is proven, 1 when not.
     Compare(CompareArgs),
+    /// Run a suite of checks, for a build that must not go on when one fails
+    ///
+    /// Asks afresh each time. Exit status: 0 when every check passes, 1 when one fails or the run ends early.
+    Ci(EvalCiArgs),
 }
 
 /// What to ask whom.
@@ -166,6 +171,42 @@ pub(crate) struct CompareArgs {
     /// By which rule.
     #[command(flatten)]
     pub(crate) rule: RuleArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What to check.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  freehold eval ci suite.yaml --junit report.xml
+  freehold eval ci suite.yaml --model local/qwen-q4 --json      the same of another model
+
+A suite:
+  dataset: support.jsonl
+  model: local/qwen
+  checks:
+    - {scorer: exact, mean_min: 0.9, stratum_min: 0.8}
+    - {scorer: chrf, baseline: rented.jsonl, margin: 0.05}")]
+pub(crate) struct EvalCiArgs {
+    /// The suite, as YAML; paths in it are relative to it
+    pub(crate) suite: PathBuf,
+    /// The model, in the place of the suite's
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+    /// The server, in the place of the suite's [default: http://127.0.0.1:4000]
+    #[arg(long, env = "FREEHOLD_URL")]
+    pub(crate) url: Option<String>,
+    /// The environment variable that holds the server's API key, in the place of the suite's
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) key_env: Option<String>,
+    /// Keep the results there, for a later baseline [default: they are not kept]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Write how the checks ended there, as JUnit's XML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

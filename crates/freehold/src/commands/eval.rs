@@ -1,6 +1,7 @@
 //! `freehold eval`: asks a model what a data set asks, scores the answers, and compares two models.
 
 mod ask;
+mod ci;
 mod compare;
 mod plan;
 mod record;
@@ -17,5 +18,6 @@ pub(crate) async fn run(args: EvalArgs) -> Result<bool> {
         EvalCommand::Run(args) => send::run(&args).await,
         EvalCommand::Show(args) => show::run(&args).map(|()| true),
         EvalCommand::Compare(args) => compare::run(&args),
+        EvalCommand::Ci(args) => ci::run(&args).await,
     }
 }

@@ -465,3 +465,148 @@ async fn two_runs_are_compared_and_the_proof_is_kept() {
     let told = desk.refused(&["eval", "show", "set.jsonl"]);
     assert!(told.contains("is no head of results"), "{told}");
 }
+
+const SUITE: &str = "
+dataset: set.jsonl
+model: fake
+max_tokens: 64
+checks:
+  - {scorer: exact, mean_min: 0.4, stratum_min: 0.4}
+  - {scorer: chrf, mean_min: 0.99}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suite_passes_or_fails_a_build() {
+    let fake = FakeUpstream::start().await.unwrap();
+    let desk = desk_with(&cases(8));
+    desk.file("suite.yaml", SUITE);
+    let url = fake.url();
+    let ci =
+        |more: &[&str]| desk.run(&[&["eval", "ci", "suite.yaml", "--url", &url], more].concat());
+    let told = ci(&["--junit", "out.xml", "--json", "--out", "old.jsonl"]);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    let said = told.json();
+    let passed: Vec<bool> = said["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["passed"] == true)
+        .collect();
+    assert_eq!(
+        passed,
+        [true, true, true, true, true, true, false],
+        "{said}"
+    );
+    assert_eq!(said["checks"][6]["name"], "chrf: mean at least 0.99");
+
+    // The XML is well formed and says the same.
+    let xml = std::fs::read_to_string(desk.path("out.xml")).unwrap();
+    let mut reader = quick_xml::Reader::from_str(&xml);
+    reader.config_mut().check_end_names = true;
+    let (mut cases, mut failures) = (0, 0);
+    loop {
+        match reader.read_event().unwrap() {
+            quick_xml::events::Event::Eof => break,
+            quick_xml::events::Event::Start(tag) | quick_xml::events::Event::Empty(tag) => {
+                for attribute in tag.attributes() {
+                    attribute.unwrap();
+                }
+                cases += usize::from(tag.name().as_ref() == "testcase");
+                failures += usize::from(tag.name().as_ref() == "failure");
+            }
+            _ => {}
+        }
+    }
+    assert_eq!((cases, failures), (7, 1), "{xml}");
+    assert!(xml.contains("tests=\"7\" failures=\"1\""), "{xml}");
+
+    desk.file("suite.yaml", &SUITE.replace("0.99", "0.3"));
+    let told = ci(&[]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(
+        told.flat()
+            .contains("exact: mean of stratum de at least 0.4 passed 0.5000"),
+        "{}",
+        told.flat()
+    );
+    assert_eq!(fake.requests().len(), 16);
+
+    // Old answers are never taken for new ones.
+    assert!(ci(&["--out", "old.jsonl"]).flat().contains("asks afresh"));
+    // A case without an answer fails, unless the suite allows it.
+    fake.push(Script::status(400));
+    assert_eq!(ci(&[]).code, Some(1));
+    fake.push(Script::status(400));
+    desk.file(
+        "suite.yaml",
+        &(SUITE.replace("0.99", "0.1").replace("0.4", "0.2") + "errors_max: 1\n"),
+    );
+    assert_eq!(ci(&[]).code, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suite_holds_a_model_against_a_baseline() {
+    let fake = FakeUpstream::start().await.unwrap();
+    let desk = desk_with(&cases(300));
+    assert_eq!(
+        run(
+            &desk,
+            &fake.url(),
+            &["--concurrency", "16", "--out", "old.jsonl"]
+        )
+        .code,
+        Some(0)
+    );
+    let suite = "{dataset: set.jsonl, model: fake, concurrency: 16, checks: [{scorer: exact, baseline: old.jsonl, margin: 0.1}]}";
+    desk.file("suite.yaml", suite);
+    let url = fake.url();
+    let told = desk.run(&["eval", "ci", "suite.yaml", "--url", &url]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    assert!(
+        told.flat()
+            .contains("not worse than old.jsonl by 0.1 passed proven"),
+        "{}",
+        told.flat()
+    );
+    for _ in 0..300 {
+        fake.push(Script::text("no"));
+    }
+    let told = desk.run(&["eval", "ci", "suite.yaml", "--url", &url]);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    assert!(told.flat().contains("FAILED refuted"), "{}", told.flat());
+
+    for (bad, said) in [
+        (
+            suite.replace("old.jsonl", "none.jsonl"),
+            "cannot read none.jsonl",
+        ),
+        (
+            suite.replace("baseline: old.jsonl, margin: 0.1", ""),
+            "demands nothing",
+        ),
+        (
+            suite.replace("baseline: old.jsonl, ", ""),
+            "demands nothing",
+        ),
+        (suite.replace("margin: 0.1", "mean_min: 2"), "is no score"),
+        (
+            suite.replace("model: fake", "modle: fake"),
+            "is no suite of checks",
+        ),
+        (
+            suite.replace(
+                "checks: [{scorer: exact, baseline: old.jsonl, margin: 0.1}]",
+                "checks: []",
+            ),
+            "it has no `checks`",
+        ),
+        (
+            suite.replace("concurrency: 16", "limit: 5"),
+            "different versions of the data set",
+        ),
+    ] {
+        desk.file("suite.yaml", &bad);
+        let told = desk.refused(&["eval", "ci", "suite.yaml", "--url", &url]);
+        assert!(told.contains(said), "{said}: {told}");
+    }
+}

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use freehold_proof::scorers::Outcome;
+use freehold_proof::scorers::{Outcome, ScorerSpec};
 use freehold_proof::{Score, Standing, Stratified, StratumJudgement};
 use serde::Serialize;
 
@@ -16,11 +16,11 @@ use crate::commands::usage::printable;
 
 /// One line of the file of pairs, as `freehold proof judge` reads it.
 #[derive(Serialize)]
-struct Pair<'a> {
+pub(super) struct Pair<'a> {
     id: &'a str,
-    incumbent: Score,
-    candidate: Score,
-    stratum: &'a str,
+    pub(super) incumbent: Score,
+    pub(super) candidate: Score,
+    pub(super) stratum: &'a str,
 }
 
 /// What is told as JSON.
@@ -42,13 +42,8 @@ pub(super) fn run(args: &CompareArgs) -> Result<bool> {
         Results::read(&args.incumbent)?,
         Results::read(&args.candidate)?,
     ];
+    same(&incumbent, &candidate)?;
     let version = &incumbent.head.version;
-    ensure!(
-        *version == candidate.head.version,
-        "the files are of different versions of the data set ({} and {}): run both on the same cases",
-        short(version),
-        short(&candidate.head.version)
-    );
     let scorer = scorer(args, &incumbent, &candidate)?;
     let (pairs, missing, not_applicable) = pairs(&incumbent, &candidate, &scorer);
     if missing > 0 && !args.allow_missing {
@@ -104,6 +99,29 @@ pub(super) fn run(args: &CompareArgs) -> Result<bool> {
     Ok(judged.standing == Standing::Proven)
 }
 
+/// Only answers to the same cases can be compared.
+pub(super) fn same(incumbent: &Results, candidate: &Results) -> Result<()> {
+    let [first, second] = [incumbent, candidate].map(|results| &results.head.version);
+    ensure!(
+        first == second,
+        "the files are of different versions of the data set ({} and {}): run both on the same cases",
+        short(first),
+        short(second)
+    );
+    Ok(())
+}
+
+/// The names of scorers that both have, going by the same.
+pub(super) fn common<'a>(incumbent: &'a Results, candidate: &Results) -> Vec<&'a str> {
+    let theirs = &candidate.head.scorers;
+    let both = incumbent
+        .head
+        .scorers
+        .iter()
+        .filter(|spec| theirs.contains(spec));
+    both.map(ScorerSpec::name).collect()
+}
+
 fn short(version: &str) -> &str {
     version.get(..12).unwrap_or(version)
 }
@@ -133,13 +151,7 @@ impl Compared<'_> {
 
 /// The scorer that is asked for, or the only one of both; it must go by the same.
 fn scorer(args: &CompareArgs, incumbent: &Results, candidate: &Results) -> Result<String> {
-    let theirs = &candidate.head.scorers;
-    let both = incumbent
-        .head
-        .scorers
-        .iter()
-        .filter(|spec| theirs.contains(spec));
-    let both: Vec<&str> = both.map(|spec| spec.name()).collect();
+    let both = common(incumbent, candidate);
     match &args.scorer {
         Some(name) if both.contains(&name.as_str()) => Ok(name.clone()),
         Some(name) => {
@@ -157,7 +169,7 @@ fn scorer(args: &CompareArgs, incumbent: &Results, candidate: &Results) -> Resul
 }
 
 /// Pairs by case, how many cases are missing, and to how many the scorer does not apply.
-fn pairs<'a>(
+pub(super) fn pairs<'a>(
     incumbent: &'a Results,
     candidate: &Results,
     scorer: &str,

@@ -34,7 +34,8 @@ pub(super) struct Plan {
 
 /// What questions and answers cost by the price book.
 pub(super) struct Prices {
-    book: PriceBook,
+    /// Loading it takes a while; not done for names that it cannot have.
+    book: Option<PriceBook>,
     basis: PriceBasis,
     max_tokens: u64,
     at_unix_ms: u64,
@@ -44,22 +45,23 @@ pub(super) struct Prices {
 
 impl Prices {
     fn new(args: &EvalRunArgs, now: OffsetDateTime) -> Result<Self> {
-        let book = book_file::load(&book_file::file_in(&crate::home::directory())).book;
         let at_unix_ms = u64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
         let name = args.price_as.as_deref().unwrap_or(&args.model);
         let mut prices = Self {
-            book,
+            book: None,
             basis: PriceBasis::Unknown,
             max_tokens: u64::from(args.max_tokens),
             at_unix_ms,
             name: None,
         };
         if let Some((provider, model)) = name.split_once('/') {
+            let book = book_file::load(&book_file::file_in(&crate::home::directory())).book;
             let basis = PriceBasis::Listed {
                 provider: provider.to_owned(),
                 model: model.to_owned(),
             };
-            if prices.book.estimate(&basis, 1, 1, at_unix_ms).is_ok() {
+            if book.estimate(&basis, 1, 1, at_unix_ms).is_ok() {
+                prices.book = Some(book);
                 prices.basis = basis;
                 prices.name = Some(name.to_owned());
             }
@@ -75,7 +77,7 @@ impl Prices {
 
     /// The most that a question will about cost.
     pub(super) fn at_most(&self, case: &Case) -> Option<NanoUsd> {
-        let estimate = self.book.estimate(
+        let estimate = self.book.as_ref()?.estimate(
             &self.basis,
             input_tokens(case),
             self.max_tokens,
@@ -91,7 +93,10 @@ impl Prices {
             output_tokens,
             ..Usage::default()
         };
-        let cost = self.book.cost(&self.basis, &usage, self.at_unix_ms);
+        let cost = self
+            .book
+            .as_ref()?
+            .cost(&self.basis, &usage, self.at_unix_ms);
         cost.ok().map(|cost| cost.total)
     }
 }

@@ -22,6 +22,32 @@ use crate::commands::model_server;
 use crate::workload_source;
 
 pub(super) async fn run(args: &EvalRunArgs) -> Result<bool> {
+    if args.dry_run {
+        let endpoint = model_server::endpoint(&args.url)?;
+        model_server::key(args.key_env.as_deref())?;
+        let plan = Plan::new(args, endpoint.to_string())?;
+        let all: Vec<&Case> = plan.set.cases().iter().collect();
+        writeln!(std::io::stderr().lock(), "{}", plan.stated(&all, &args.out))?;
+        return Ok(true);
+    }
+    let (results, ended) = perform(args).await?;
+    let summary = show::Summary::of(&results);
+    summary.print(args.json)?;
+    match ended {
+        Ended::AtCap(left) => {
+            writeln!(
+                std::io::stderr().lock(),
+                "{left} cases were not asked, as they could bring the cost above --usd-max: raise it and run the same \
+                 again to go on"
+            )?;
+            Ok(false)
+        }
+        Ended::Asked => Ok(summary.missing() == 0),
+    }
+}
+
+/// Asks what is still to be asked; all that the file has then. What is asked is said on standard error.
+pub(super) async fn perform(args: &EvalRunArgs) -> Result<(Results, Ended)> {
     let endpoint = model_server::endpoint(&args.url)?;
     let asker = Asker {
         client: Asker::client()?,
@@ -37,11 +63,6 @@ pub(super) async fn run(args: &EvalRunArgs) -> Result<bool> {
         endpoint,
     };
     let plan = Plan::new(args, asker.endpoint.to_string())?;
-    if args.dry_run {
-        let all: Vec<&Case> = plan.set.cases().iter().collect();
-        writeln!(std::io::stderr().lock(), "{}", plan.stated(&all, &args.out))?;
-        return Ok(true);
-    }
     let Opened {
         writer,
         results,
@@ -67,27 +88,16 @@ pub(super) async fn run(args: &EvalRunArgs) -> Result<bool> {
     let ended = run
         .send(&asker, &asked, usize::from(args.concurrency))
         .await;
-    let summary = show::Summary::of(&run.results);
-    summary.print(args.json)?;
-    match ended.with_context(|| {
+    let ended = ended.with_context(|| {
         format!(
             "the run ended early; what was answered is in {}",
             args.out.display()
         )
-    })? {
-        Ended::AtCap(left) => {
-            writeln!(
-                std::io::stderr().lock(),
-                "{left} cases were not asked, as they could bring the cost above --usd-max: raise it and run the same \
-                 again to go on"
-            )?;
-            Ok(false)
-        }
-        Ended::Asked => Ok(summary.is_complete()),
-    }
+    })?;
+    Ok((run.results, ended))
 }
 
-enum Ended {
+pub(super) enum Ended {
     Asked,
     /// So many cases were not asked.
     AtCap(usize),

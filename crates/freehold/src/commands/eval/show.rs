@@ -43,6 +43,12 @@ pub(super) struct Summary {
     scorers: BTreeMap<String, Scored>,
 }
 
+/// Mean scores; none where nothing was scored.
+pub(super) struct Means<'a> {
+    pub(super) all: Option<f64>,
+    pub(super) strata: BTreeMap<&'a str, Option<f64>>,
+}
+
 /// What one scorer says.
 #[derive(Debug, Default, Serialize)]
 struct Scored {
@@ -120,9 +126,27 @@ impl Summary {
         }
     }
 
-    /// Whether every case has an answer.
-    pub(super) fn is_complete(&self) -> bool {
-        self.answered == self.cases
+    /// How many cases have no answer.
+    pub(super) fn missing(&self) -> usize {
+        self.cases.saturating_sub(self.answered)
+    }
+
+    /// The mean scores of one scorer.
+    pub(super) fn means(&self, scorer: &str) -> Means<'_> {
+        let scored = self.scorers.get(scorer);
+        let strata = scored.into_iter().flat_map(|scored| &scored.strata);
+        Means {
+            all: scored.and_then(|scored| scored.all.mean),
+            strata: strata
+                .map(|(name, figures)| (name.as_str(), figures.mean))
+                .collect(),
+        }
+    }
+
+    /// On how many answers a scorer broke.
+    pub(super) fn failed(&self, scorer: &str) -> usize {
+        let scored = self.scorers.get(scorer);
+        scored.map_or(0, |scored| scored.failures.len())
     }
 
     pub(super) fn print(&self, json: bool) -> Result<()> {
