@@ -207,7 +207,7 @@ async fn a_replay_that_fails_spoils_nothing_else() {
     let desk = Desk::new();
     desk.file(
         "trace.csv",
-        "timestamp,input_tokens,output_tokens\n0,50,20\n",
+        "timestamp,input_tokens,output_tokens\n0,50,20\n0.05,50,20\n",
     );
     let more = ["--replay", "trace.csv", "--out", "server.json", "--json"];
     let told = calibrate(&desk, &fake.url(), &more);
