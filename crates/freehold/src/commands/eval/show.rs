@@ -118,7 +118,8 @@ impl Summary {
             cut: answered.iter().filter(is_cut).count(),
             input_tokens: lines().filter_map(|line| line.input_tokens).sum(),
             output_tokens: lines().filter_map(|line| line.output_tokens).sum(),
-            usd: lines().filter_map(|line| line.usd).sum(),
+            // The sum of nothing is -0.
+            usd: 0.0 + lines().filter_map(|line| line.usd).sum::<f64>(),
             unpriced: answered.iter().filter(|line| line.usd.is_none()).count(),
             latency_p50_ms: at(0.5),
             latency_p95_ms: at(0.95),
