@@ -26,8 +26,8 @@ def get_weather(city: Literal["Paris", "Rome"]) -> str:
 class Person(pydantic.BaseModel):
     """A person."""
 
-    name: str
-    age: int
+    name: str = pydantic.Field(max_length=40)
+    age: int = pydantic.Field(ge=0, le=150)
 
 
 def langchain(gateway, kind, model, **options):

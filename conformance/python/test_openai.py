@@ -23,8 +23,8 @@ WEATHER = {
 
 
 class Person(pydantic.BaseModel):
-    name: str
-    age: int
+    name: str = pydantic.Field(max_length=40)
+    age: int = pydantic.Field(ge=0, le=150)
 
 
 def test_plain(gateway, fake, model):
@@ -318,7 +318,21 @@ def test_leaving_at_chunk_five_bills_what_was_sent(gateway, fake, faulty_model):
 def test_leaving_the_embedded_model_bills_what_was_generated(gateway, fake):
     raw = gateway.openai().chat.completions.with_raw_response.create(
         model="local/smollm2-135m-instruct",
-        messages=[{"role": "user", "content": "Count from one to three hundred in words."}],
+        messages=[{"role": "user", "content": "Count from one to six hundred."}],
+        # Left to itself, a small model often stops after a dozen tokens.
+        response_format={
+            "type": "json_schema",
+            "json_schema": {
+                "name": "count",
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "numbers": {"type": "array", "items": {"type": "integer"}, "minItems": 600}
+                    },
+                    "required": ["numbers"],
+                },
+            },
+        },
         max_tokens=1500,
         stream=True,
     )
