@@ -40,6 +40,12 @@ impl RetryAdvice {
     }
 }
 
+/// How long an answer's headers ask to wait: `retry-after-ms`, or `retry-after` in seconds or as a date. `None` when they
+/// do not, or the date is past.
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    RetryAdvice::read(headers, now).after
+}
+
 /// A number of units, as a pause. Fractions occur.
 fn pause(text: &str, unit_s: f64) -> Option<Duration> {
     let number: f64 = text.parse().ok()?;

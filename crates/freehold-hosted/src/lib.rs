@@ -29,6 +29,6 @@ pub use catalogue::{
     Listing, PriceReference, Prior, Row, TokenCount,
 };
 pub use dial::{NetworkError, Networks};
-pub use failure::MODEL_LOADING;
+pub use failure::{MODEL_LOADING, retry_after};
 pub use post::{PostSettings, Posted, Poster};
 pub use settings::{ClientCertificate, Limits, Settings, SettingsError, Tls};

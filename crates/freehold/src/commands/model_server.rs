@@ -1,6 +1,31 @@
-//! Servers of models as commands are told of them: an address, and the variable that holds the key.
+//! Servers of models as commands are told of them: an address, the variable that holds the key, and how they are
+//! reached.
+
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use super::usage::printable;
+
+/// More of an error's text is not shown.
+const MESSAGE_CHARS_MAX: usize = 300;
+
+/// What requests are sent with. It goes where it is told and nowhere else.
+pub(super) fn client() -> Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .context("cannot set up an HTTP client")
+}
+
+/// What a refusal's body says.
+pub(super) fn message(body: &Value) -> String {
+    let message = body["error"]["message"].as_str();
+    let message = printable(message.or(body["message"].as_str()).unwrap_or_default());
+    message.chars().take(MESSAGE_CHARS_MAX).collect()
+}
 
 /// The address of chat completions, from any of the forms in which people write a server's address.
 pub(super) fn endpoint(url: &str) -> Result<url::Url> {

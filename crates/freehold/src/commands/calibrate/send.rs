@@ -10,10 +10,8 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use url::Url;
 
+use crate::commands::model_server;
 use crate::commands::usage::printable;
-
-/// More of an error's text is not shown.
-const MESSAGE_CHARS_MAX: usize = 300;
 
 /// What requests are sent with.
 #[derive(Clone, Debug)]
@@ -46,13 +44,8 @@ impl Sender {
         key: Option<String>,
         timeout: Duration,
     ) -> Result<Self> {
-        let client = reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(5))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .context("cannot set up an HTTP client")?;
         Ok(Self {
-            client,
+            client: model_server::client()?,
             endpoint,
             model: model.to_owned(),
             key,
@@ -128,15 +121,7 @@ impl Sender {
         let wait = response.headers().get("retry-after");
         let wait = wait.and_then(|value| value.to_str().ok()).map(printable);
         let body: Value = response.json().await.unwrap_or_default();
-        let message = body["error"]["message"]
-            .as_str()
-            .or(body["message"].as_str());
-        let message: String = message
-            .map(printable)
-            .unwrap_or_default()
-            .chars()
-            .take(MESSAGE_CHARS_MAX)
-            .collect();
+        let message = model_server::message(&body);
         let model = &self.model;
         match status {
             StatusCode::TOO_MANY_REQUESTS => {

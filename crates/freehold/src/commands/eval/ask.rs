@@ -1,8 +1,9 @@
 //! One question to a server: sent, again when the server is busy, and its answer read.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::anyhow;
+use freehold_hosted::retry_after;
 use freehold_proof::dataset::Case;
 use freehold_types::NanoUsd;
 use reqwest::StatusCode;
@@ -10,10 +11,9 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::record::Settings;
+use crate::commands::model_server;
 use crate::commands::usage::printable;
 
-/// More of an error's text is not kept.
-const MESSAGE_CHARS_MAX: usize = 300;
 /// Whoever asks for more patience ends the run; it can go on later.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// Before the first repetition; twice as long before each further one.
@@ -66,14 +66,6 @@ enum Trouble {
 }
 
 impl Asker {
-    pub(super) fn client() -> Result<reqwest::Client> {
-        reqwest::Client::builder()
-            .connect_timeout(Duration::from_secs(5))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .context("cannot set up an HTTP client")
-    }
-
     /// Asks until there is an answer, or no hope of one.
     pub(super) async fn ask(&self, case: &Case) -> Result<Answer, Failure> {
         let mut requests = 0;
@@ -148,12 +140,12 @@ impl Asker {
             let value = response.headers().get(name)?.to_str().ok()?;
             Some(value.trim().to_owned())
         };
-        let wait = header("retry-after").and_then(|wait| wait.parse().ok());
+        let wait = retry_after(response.headers(), SystemTime::now());
         let cost = header("x-freehold-cost").and_then(|cost| cost.parse().ok());
         let bytes = response.bytes().await.map_err(broken)?;
         let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         if !status.is_success() {
-            return Err(self.refusal(status, wait.map(Duration::from_secs), &body));
+            return Err(self.refusal(status, wait, &body));
         }
         let mut answer = read(&body)
             .ok_or_else(|| Trouble::Case("what came back is no chat completion".to_owned()))?;
@@ -163,9 +155,7 @@ impl Asker {
     }
 
     fn refusal(&self, status: StatusCode, wait: Option<Duration>, body: &Value) -> Trouble {
-        let message = body["error"]["message"].as_str();
-        let message = printable(message.or(body["message"].as_str()).unwrap_or_default());
-        let message: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
+        let message = model_server::message(body);
         let reason = format!("the server answered {status}: {message}");
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PAYMENT_REQUIRED => {

@@ -84,12 +84,21 @@ pub(super) async fn run(args: &EvalCiArgs) -> Result<bool> {
     }
     let out = out.unwrap_or_else(|| scratch.path().join("results.jsonl"));
     let asked = asked(&suite, args, &folder, out)?;
-    let (results, ended) = send::perform(&asked).await?;
-    if let Ended::AtCap(left) = ended {
-        bail!(
-            "{left} cases were not asked, as they could bring the cost above usd_max: raise it, or take a `limit`"
-        );
-    }
+    let results = match perform(&asked).await {
+        Ok(results) => results,
+        Err(error) => {
+            // Whoever reads only the report shall read why there is nothing else in it.
+            if let Some(path) = &args.junit {
+                let ended = Ran {
+                    name: "every case is asked".to_owned(),
+                    passed: false,
+                    found: format!("{error:#}"),
+                };
+                write(path, &junit(&name, &asked.model, &[ended])?)?;
+            }
+            return Err(error);
+        }
+    };
     let ran = judged(&suite, &results, &folder)?;
     if let Some(path) = &args.junit {
         write(path, &junit(&name, &results.head.model, &ran)?)?;
@@ -109,6 +118,16 @@ pub(super) async fn run(args: &EvalCiArgs) -> Result<bool> {
     }
     writeln!(stdout, "{}", rows.trim_fmt())?;
     Ok(passed)
+}
+
+/// Asks every case.
+async fn perform(asked: &EvalRunArgs) -> Result<Results> {
+    match send::perform(asked).await? {
+        (results, Ended::Asked) => Ok(results),
+        (_, Ended::AtCap(left)) => bail!(
+            "{left} cases were not asked, as they could bring the cost above usd_max: raise it, or take a `limit`"
+        ),
+    }
 }
 
 /// Whether the suite says something, before anything is asked.

@@ -50,7 +50,7 @@ pub(super) async fn run(args: &EvalRunArgs) -> Result<bool> {
 pub(super) async fn perform(args: &EvalRunArgs) -> Result<(Results, Ended)> {
     let endpoint = model_server::endpoint(&args.url)?;
     let asker = Asker {
-        client: Asker::client()?,
+        client: model_server::client()?,
         model: args.model.clone(),
         key: model_server::key(args.key_env.as_deref())?,
         settings: super::record::Settings {
