@@ -4,10 +4,14 @@
 
 mod advise;
 mod audit;
+mod calibrate;
 mod check;
+mod desk;
+mod eval;
 mod guard;
 mod operators;
 mod policy;
 mod program;
 mod prompts;
 mod refusals;
+mod sim;

@@ -5,7 +5,7 @@ use freehold_testkit::{
 };
 use serde_json::{Value, json};
 
-use crate::program::Desk;
+use crate::desk::Desk;
 
 /// Two rounds of eight requests with 1 and with 3 clients, and one probe twice.
 const REQUESTS: usize = 2 * 8 * 2 + 2;

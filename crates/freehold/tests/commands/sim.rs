@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::program::Desk;
+use crate::desk::Desk;
 
 const TRACE: &str =
     "timestamp,input_tokens,output_tokens\n0,1000,100\n1,2000,50\n2,500,200\n3,100,100\n";

@@ -5,7 +5,8 @@ use freehold_testkit::{
 };
 use serde_json::{Value, json};
 
-use crate::program::{Desk, Told};
+use crate::desk::Desk;
+use crate::program::{House, Machine, Told};
 
 /// The fake says the question again, so that every other case is right.
 fn cases(count: usize) -> String {
@@ -542,6 +543,77 @@ async fn a_suite_passes_or_fails_a_build() {
         &(SUITE.replace("0.99", "0.1").replace("0.4", "0.2") + "errors_max: 1\n"),
     );
     assert_eq!(ci(&[]).code, Some(0));
+
+    // A build's report also tells of a run that ended early.
+    let gone = unreachable_url().unwrap();
+    desk.file("suite.yaml", &(SUITE.to_owned() + "retries: 0\n"));
+    let refused = desk.refused(&[
+        "eval",
+        "ci",
+        "suite.yaml",
+        "--url",
+        &gone,
+        "--junit",
+        "early.xml",
+    ]);
+    assert!(refused.contains("no server answers"), "{refused}");
+    let xml = std::fs::read_to_string(desk.path("early.xml")).unwrap();
+    assert!(xml.contains("tests=\"1\" failures=\"1\""), "{xml}");
+    assert!(xml.contains("no server answers"), "{xml}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_date_to_wait_for_is_understood() {
+    let fake = FakeUpstream::start().await.unwrap();
+    let desk = desk_with(&cases(1));
+    fake.push(Script::fault(Fault::Status {
+        status: 429,
+        retry_after: Some(RetryAfter::DateSeconds(3_600)),
+        body: None,
+    }));
+    let told = run(&desk, &fake.url(), &[]);
+    assert_eq!(told.code, Some(1), "{told:?}");
+    assert!(
+        told.flat().contains("the server asks to wait 3"),
+        "{}",
+        told.flat()
+    );
+    assert_eq!(fake.requests().len(), 1, "nobody asks again before");
+}
+
+#[test]
+fn what_the_gateway_says_a_question_cost_counts() {
+    let house = House::start();
+    house.use_tokens(1_000, 100);
+    let machine = Machine::new(&format!(
+        "discover: false\nserver: {{admin: null}}\nbackends:\n  house: {{type: vllm, base_url: \
+         'http://127.0.0.1:{}/v1', models: [{{name: m, price: {{input_usd_per_million: 2, \
+         output_usd_per_million: 10}}}}]}}\n",
+        house.port
+    ));
+    let set = json!({"id": "one", "input": "hi", "expected": "as asked"}).to_string();
+    let set = machine.file("set.jsonl", &set);
+    let gateway = machine.serve();
+    let url = format!("http://{}", gateway.address());
+    let out = machine.folder.path().join("results.jsonl");
+    let told = machine.done(&[
+        "eval",
+        "run",
+        set.to_str().unwrap(),
+        "--model",
+        "house/m",
+        "--url",
+        &url,
+        "--scorer",
+        "exact",
+        "--out",
+        out.to_str().unwrap(),
+        "--json",
+    ]);
+    gateway.stop();
+    // 1,000 tokens at 2 and 100 at 10 dollars a million.
+    let usd = told.json()["usd"].as_f64().unwrap();
+    assert!((usd - 0.003).abs() < 1e-12, "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,31 +6,11 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::program::Told;
+
 /// A directory, and nothing of this process's environment.
 pub(crate) struct Desk {
     folder: TempDir,
-}
-
-/// What a command that ended said.
-#[derive(Debug)]
-pub(crate) struct Told {
-    pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
-
-impl Told {
-    /// What it wrote as JSON.
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-
-    /// All that it said, without a terminal's frames and line ends.
-    pub(crate) fn flat(&self) -> String {
-        let all = format!("{} {}", self.out, self.err);
-        let words = all.split_whitespace().filter(|word| *word != "│");
-        words.collect::<Vec<_>>().join(" ")
-    }
 }
 
 impl Desk {
