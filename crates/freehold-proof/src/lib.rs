@@ -15,6 +15,7 @@ mod betting;
 pub mod dataset;
 mod differences;
 mod judge;
+pub mod rollout;
 mod running;
 pub mod scorers;
 mod simulate;

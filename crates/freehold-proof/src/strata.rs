@@ -38,6 +38,17 @@ impl Stratified {
         strata.insert(stratum.to_owned(), differences);
     }
 
+    /// Adds what was seen elsewhere.
+    pub fn merge(&mut self, other: &Self) {
+        for (stratum, differences) in &other.strata {
+            let strata = &mut self.strata;
+            strata
+                .entry(stratum.clone())
+                .or_default()
+                .merge(differences);
+        }
+    }
+
     /// The differences of each stratum.
     #[must_use]
     pub fn strata(&self) -> &BTreeMap<String, Differences> {
