@@ -9,7 +9,7 @@ use crate::quantisation::{Precision, Weights};
 use crate::server::Server;
 
 /// How many constants there are.
-pub(crate) const COUNT: usize = 11;
+pub(crate) const COUNT: usize = 12;
 
 /// Shares of the hardware's limits that are reached, and the engine's own work.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +36,9 @@ pub struct Constants {
     pub expert_bandwidth: f64,
     /// Experts: share of `compute`.
     pub expert_compute: f64,
+    /// Microseconds of every layer of a step that works on prompts, on top: engines then launch a layer
+    /// part by part instead of replaying a recorded graph, and attend to prompts apart.
+    pub prompt_layer_us: f64,
 }
 
 /// Names of the constants, in the order of [`Constants::to_array`].
@@ -51,6 +54,7 @@ pub(crate) const NAMES: [&str; COUNT] = [
     "reduce_us",
     "expert_bandwidth",
     "expert_compute",
+    "prompt_layer_us",
 ];
 
 impl Constants {
@@ -67,6 +71,7 @@ impl Constants {
             reduce_us,
             expert_bandwidth,
             expert_compute,
+            prompt_layer_us,
         ] = values;
         Self {
             weight_bandwidth,
@@ -80,21 +85,28 @@ impl Constants {
             reduce_us,
             expert_bandwidth,
             expert_compute,
+            prompt_layer_us,
         }
     }
 }
 
-/// What is fitted apart: constants are the base times a factor for each of these. Mixtures share only
-/// the base with dense models: their kernels are others.
-pub(crate) fn groups_of(server: &Server) -> [String; 4] {
+/// How many groups a replica belongs to.
+pub(crate) const GROUPS: usize = 5;
+
+/// What is fitted apart: constants are the base times a factor for each of these. Links, memory and the
+/// engine's own work are the same for mixtures and dense models; what an engine does with a mixture, and
+/// how well matrices of a format are multiplied, is not: their kernels are others.
+pub(crate) fn groups_of(server: &Server) -> [String; GROUPS] {
     let kind = if server.shape.experts.is_some() {
         "mixture"
     } else {
         "dense"
     };
+    let engine = server.engine.name();
     [
-        format!("{kind}, engine {}", server.engine.name()),
-        format!("{kind}, family {}", server.gpu.family),
+        format!("engine {engine}"),
+        format!("family {}", server.gpu.family),
+        format!("{kind}, engine {engine}"),
         format!("{kind}, numbers {}", numbers(server.weights, &server.gpu)),
         kind.to_owned(),
     ]
@@ -184,6 +196,7 @@ impl Constants {
             self.reduce_us,
             self.expert_bandwidth,
             self.expert_compute,
+            self.prompt_layer_us,
         ]
     }
 

@@ -1,10 +1,11 @@
 //! Fits the constants on measurements, and tells how good they are on pairs they have not seen.
 //!
-//! Every constant is `base x factor(engine) x factor(GPU family) x factor(number format) x
-//! factor(kind)`, all in logarithms, so the whole is a ridge regression on a non-linear model: the
-//! squared logarithm of predicted / measured throughput, made robust (Cauchy weights), plus the
-//! squared distance of every base from what is known of hardware and of every factor from 1. It is solved by Levenberg-Marquardt with numerical derivatives. A factor that the
-//! data say nothing about stays 1.
+//! Every constant is a base times a factor for the engine, the GPU family, the engine with this kind of
+//! model (mixture or dense), the number format with it, and the kind, all in logarithms, so the whole is
+//! a ridge regression on a non-linear model: the squared logarithm of predicted / measured throughput,
+//! made robust (Cauchy weights), plus the squared distance of every base from what is known of hardware
+//! and of every factor from 1. It is solved by Levenberg-Marquardt with numerical derivatives. A factor
+//! that the data say nothing about stays 1.
 
 mod solve;
 
@@ -12,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::constants::{COUNT, Constants, FittedConstants, NAMES, groups_of};
+use crate::constants::{COUNT, Constants, FittedConstants, GROUPS, NAMES, groups_of};
 use crate::measured::Measured;
 use crate::steady::steady;
 use crate::step::StepModel;
@@ -21,7 +22,8 @@ pub(crate) use solve::solve_symmetric;
 /// Where bases begin, and how far (as a logarithm) data may easily draw them, and their factors, away.
 ///
 /// Shares: published microbenchmarks reach 80-90 % of memory bandwidth and 50-80 % of the peak of
-/// matrix units; launches and all-reduces cost 1-20 microseconds.
+/// matrix units; launches and all-reduces cost 1-20 microseconds, and a layer of a transformer that is
+/// launched part by part has a few dozen launches.
 const BASES: [(f64, f64, f64); COUNT] = [
     (0.78, 0.10, 0.10),
     (0.65, 0.15, 0.15),
@@ -34,6 +36,7 @@ const BASES: [(f64, f64, f64); COUNT] = [
     (6.0, 0.60, 0.30),
     (0.80, 0.15, 0.10),
     (0.60, 0.30, 0.25),
+    (400.0, 0.70, 0.40),
 ];
 /// Errors (as a logarithm) well above this are treated as outliers. What is published about mixtures
 /// leaves out how experts are spread over GPUs, so more of it is far off, and is cut off earlier.
@@ -48,7 +51,7 @@ const ROUNDS: usize = 40;
 struct Row<'a> {
     measured: &'a Measured,
     /// Where the factors of its groups begin in the vector of parameters.
-    offsets: [usize; 4],
+    offsets: [usize; GROUPS],
     weight: f64,
     scale: f64,
 }
@@ -178,6 +181,11 @@ fn total_cost(rows: &[Row], parameters: &[f64]) -> f64 {
     fit + PRIOR_WEIGHT * prior
 }
 
+/// Where in the vector of parameters all that belongs to a row begins: the base and its groups.
+fn starts(row: &Row) -> impl Iterator<Item = usize> {
+    std::iter::once(0).chain(row.offsets)
+}
+
 /// The Gauss-Newton matrix and the gradient, with Cauchy's weights.
 fn normal_equations(rows: &[Row], parameters: &[f64]) -> (Vec<f64>, Vec<f64>) {
     const STEP: f64 = 1e-4;
@@ -200,17 +208,10 @@ fn normal_equations(rows: &[Row], parameters: &[f64]) -> (Vec<f64>, Vec<f64>) {
             };
             *slope = (there - base) / STEP / row.scale;
         }
-        let starts = [
-            0,
-            row.offsets[0],
-            row.offsets[1],
-            row.offsets[2],
-            row.offsets[3],
-        ];
-        for start in starts {
+        for start in starts(row) {
             for (index, slope) in slopes.iter().enumerate() {
                 gradient[start + index] += weight * slope * error;
-                for other in starts {
+                for other in starts(row) {
                     let line = (start + index) * size + other;
                     for (second, other_slope) in slopes.iter().enumerate() {
                         normal[line + second] += weight * slope * other_slope;

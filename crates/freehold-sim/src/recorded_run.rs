@@ -65,7 +65,8 @@ struct Line {
 impl RecordedRun {
     /// Reads a run of vLLM: `meta` with the model, the GPU and the engine's settings, `requests` with a
     /// JSON object per line and request (`input_toks`, `output_toks`, `arrival_time`, `queued_ts`,
-    /// `first_token_ts`, `last_token_ts`; the last three on the engine's clock). `gpu` is the GPU if the
+    /// `first_token_ts`, `last_token_ts`; the last three on the engine's clock). Where the meta data tell how
+    /// many tokens the cache holds (`num_kv_tokens`), it holds as many. `gpu` is the GPU if the
     /// meta data do not name it.
     ///
     /// # Errors
@@ -206,8 +207,18 @@ fn server(meta: &Value, gpu: &str) -> Result<Server, SimError> {
     if let Some(share) = cache.get("gpu_memory_utilization").and_then(Value::as_f64) {
         server.limits.memory_share = share;
     }
+    if let Some(tokens) = number(cache, "num_kv_tokens") {
+        hold_tokens(&mut server, tokens as f64);
+    }
     server.limits.check()?;
     Ok(server)
+}
+
+/// The engine told how many tokens its cache holds: the memory share with which ours holds as many.
+fn hold_tokens(server: &mut Server, tokens: f64) {
+    let missing_bytes = tokens * server.token_bytes() - server.room().cache_bytes;
+    let share = missing_bytes / server.parallel() / server.gpu.memory_bytes();
+    server.limits.memory_share = (server.limits.memory_share + share).clamp(0.01, 1.0);
 }
 
 /// A driver's name has more words than a data sheet's: the longest beginning that is known.
@@ -236,6 +247,11 @@ mod tests {
         assert_eq!(run.pair(), "Llama-3.1-8B on RTX-4090");
         assert_eq!(run.workload.arrivals[1].at_us, 1_000_000);
         assert_eq!(run.server.limits.step_tokens, 2_048);
+        let told = META.replace("0.9}", "0.9, \"num_kv_tokens\": 30000}");
+        let told = RecordedRun::read(&told, REQUESTS, "").unwrap();
+        let holds = told.server.room().cache_tokens;
+        assert!((29_999..=30_001).contains(&holds), "{holds}");
+        assert!(run.server.room().cache_tokens > 35_000);
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} {b}");
         close(run.measured.output_tokens_per_s, 22.0 / 1.4);
         // 30 ms and 10 ms a token; 0.1 s and 0.3 s to the first one, 0.4 s each in all.

@@ -94,6 +94,10 @@ pub fn simulate_on(
         }
         Machine::Calibrated(server) => shared_calibrated(workload, server, caches_prefixes),
     };
+    let shared = Shared {
+        keeps_preempted: fleet.caches_prefixes,
+        ..shared
+    };
     Ok(Drive::new(&shared, machine.gpus(), fleet, *slo, seed).run())
 }
 
@@ -116,6 +120,7 @@ fn shared_calibrated<'a>(
         step_tokens: limits.step_tokens,
         reserves_output: false,
         caches_prefixes,
+        keeps_preempted: false,
         request_us: server.constants.request_us,
     }
 }
@@ -147,6 +152,7 @@ fn shared<'a>(
         step_tokens: server.limits.step_tokens,
         reserves_output: server.limits.reserves_output,
         caches_prefixes,
+        keeps_preempted: false,
         request_us: 0.0,
     }
 }

@@ -9,7 +9,8 @@
 //! * attention over prompts: `4 x width x pairs of tokens / peak`;
 //! * all-reduces of tensor parallelism, two a layer: `2 (n-1)/n x bytes / link` and a latency each
 //!   (ring; Thakur et al., IJHPCA 19(1), 2005);
-//! * what is left: the engine's own work per step, layer and sequence.
+//! * what is left: the engine's own work per step, layer and sequence, and per layer of steps that work on
+//!   prompts.
 //!
 //! Shares of bandwidth and peak that are really reached, and the engine's own work, are [`Constants`].
 
@@ -67,6 +68,8 @@ pub struct StepModel {
     link_us: f64,
     fixed_us: f64,
     sequence_us: f64,
+    /// Of steps that work on prompts, on top.
+    prompt_step_us: f64,
 }
 
 impl StepModel {
@@ -129,6 +132,7 @@ impl StepModel {
             link_us,
             fixed_us: constants.step_us + layers * constants.layer_us + reduce_us,
             sequence_us: constants.sequence_us * layers / REFERENCE_LAYERS,
+            prompt_step_us: constants.prompt_layer_us * layers,
         }
     }
 
@@ -158,12 +162,18 @@ impl StepModel {
         let windowed = load.context_tokens.min(load.decoding * self.window_tokens);
         let pairs = load.prompt_pairs;
         let windowed_pairs = pairs.min(load.prompt_tokens * self.window_tokens);
+        let prompt_step_us = if load.prompt_tokens > 0.0 {
+            self.prompt_step_us
+        } else {
+            0.0
+        };
         self.tokens_us(tokens)
             + self.sequences_us(load.decoding)
             + self.context_us * load.context_tokens
             + self.windowed_us * windowed
             + self.pair_us * pairs
             + self.windowed_pair_us * windowed_pairs
+            + prompt_step_us
     }
 
     /// What a step of so many tokens costs whatever they are: matrices, all-reduces, fixed work.
@@ -202,6 +212,11 @@ impl StepModel {
     /// The window; 0 when no layer has one.
     pub(crate) fn window_tokens(&self) -> f64 {
         self.window_tokens
+    }
+
+    /// What a step costs more when it works on prompts, however many.
+    pub(crate) fn prompt_step_us(&self) -> f64 {
+        self.prompt_step_us
     }
 
     /// Per pair of tokens of prompts.

@@ -25,6 +25,8 @@ pub(super) struct Shared<'a> {
     pub(super) step_tokens: u32,
     pub(super) reserves_output: bool,
     pub(super) caches_prefixes: bool,
+    /// Whether preempted sequences find again what of theirs nobody has written over.
+    pub(super) keeps_preempted: bool,
     /// What every request takes outside of the replica: told as if all of it came at the end.
     pub(super) request_us: f64,
 }
@@ -88,6 +90,10 @@ struct Sequence {
     /// Its place in the order of admission, and whether it is in use.
     order: u64,
     is_used: bool,
+    /// Tokens that were in the cache when it was preempted, and how many must be taken from the free part
+    /// of the cache before the first of them is written over.
+    kept: u32,
+    kept_until: u64,
 }
 
 /// One stretch of work.
@@ -119,6 +125,8 @@ pub(super) struct Replica {
     context: u64,
     /// Tokens of the cache that are spoken for.
     held: u64,
+    /// Tokens that have ever been taken from the free part of the cache.
+    taken: u64,
     step: u64,
     admitted: u64,
     /// Parts of prompts in the step under way.
@@ -144,6 +152,7 @@ impl Replica {
             decoding: 0,
             context: 0,
             held: 0,
+            taken: 0,
             step: 0,
             admitted: 0,
             chunks: Vec::new(),
@@ -244,6 +253,7 @@ impl Replica {
         self.context += written;
         if !shared.reserves_output {
             self.held += written;
+            self.taken += written;
         }
         if !self.chunks.is_empty() {
             self.finish_chunks(shared, now_us, told);
@@ -447,6 +457,9 @@ impl Replica {
             self.decoding -= 1;
             sequence.output_left -= written as u32;
         }
+        // Blocks that are freed first are taken first, as in vLLM's queue of free blocks.
+        sequence.kept = context as u32;
+        sequence.kept_until = self.taken + shared.capacity.saturating_sub(self.held);
         self.held -= self.held_by(shared, &sequence, context);
         sequence.prompt_left += context as u32;
         sequence.context = 0;
@@ -475,6 +488,8 @@ impl Replica {
                 ends: 0,
                 order: 0,
                 is_used: true,
+                kept: 0,
+                kept_until: 0,
             }
         };
         let needed = self.held_by(shared, &sequence, 0);
@@ -495,11 +510,13 @@ impl Replica {
     }
 
     fn place(&mut self, shared: &Shared, mut sequence: Sequence, needed: u64) -> u32 {
-        self.held += needed;
         self.admitted += 1;
         sequence.order = self.admitted;
         sequence.is_used = true;
-        let cached = self.cached(shared, &sequence);
+        let kept = self.still_kept(shared, &sequence);
+        self.held += needed;
+        self.taken += needed - u64::from(kept);
+        let cached = self.cached(shared, &sequence).max(kept);
         self.counts.prompt_tokens += u64::from(sequence.prompt_left);
         self.counts.cached_tokens += u64::from(cached);
         sequence.prompt_left -= cached;
@@ -516,6 +533,16 @@ impl Replica {
         };
         self.prompts.push_back(slot);
         slot
+    }
+
+    /// Of a preempted sequence, the tokens that nobody has written over; its newest ones go first.
+    fn still_kept(&self, shared: &Shared, sequence: &Sequence) -> u32 {
+        if !shared.keeps_preempted {
+            return 0;
+        }
+        let lost = self.taken.saturating_sub(sequence.kept_until);
+        let kept = u64::from(sequence.kept).saturating_sub(lost) as u32;
+        kept.min(sequence.prompt_left - 1)
     }
 
     /// Tokens at the beginning that need not be computed; the last one always is.

@@ -124,6 +124,48 @@ fn too_little_cache_preempts_and_everybody_still_gets_all_tokens() {
 }
 
 #[test]
+fn what_nobody_has_written_over_need_not_be_computed_again() {
+    // The cache holds some 39,000 tokens: the newest of 40 is preempted when they have grown to that, and
+    // the first end soon after, when much of it is still there.
+    let arrivals = (0..40)
+        .map(|index| arrival(index, 500, if index < 10 { 480 } else { 1_000 }))
+        .collect();
+    let load = workload(arrivals);
+    let report = served(&load, &Fleet::fixed(1));
+    assert!(report.preemptions > 0);
+    let admitted = report.admitted_tokens - 40 * 500;
+    assert!(
+        report.cached_tokens > 0 && report.cached_tokens < admitted,
+        "{} of {admitted}",
+        report.cached_tokens
+    );
+    let without = Fleet {
+        caches_prefixes: false,
+        ..Fleet::fixed(1)
+    };
+    let slow = served(&load, &without);
+    assert_eq!(slow.cached_tokens, 0);
+    assert_eq!(slow.output_tokens, report.output_tokens);
+    assert!(report.seconds < slow.seconds);
+}
+
+#[test]
+fn a_step_with_prompts_costs_more_however_small_they_are() {
+    let model = StepModel::new(&server(), &constants());
+    let alone = StepLoad {
+        decoding: 8.0,
+        context_tokens: 8_000.0,
+        ..StepLoad::default()
+    };
+    let mixed = StepLoad {
+        prompt_tokens: 1e-9,
+        ..alone
+    };
+    let more = model.step_us(&mixed) - model.step_us(&alone);
+    near(more, 32.0 * constants().prompt_layer_us, 1e-6);
+}
+
+#[test]
 fn what_cannot_fit_is_counted_and_the_rest_is_served() {
     let report = served(
         &workload(vec![arrival(0, 60_000, 10), arrival(0, 10, 10)]),

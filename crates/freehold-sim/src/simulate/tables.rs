@@ -18,6 +18,8 @@ pub(super) struct StepTables {
     window_tokens: f64,
     pair_us: f64,
     windowed_pair_us: f64,
+    /// Of every step that works on prompts, on top.
+    prompt_step_us: f64,
     /// Per token of prompts, beyond `tokens_us`.
     prompt_us: f64,
 }
@@ -39,6 +41,7 @@ impl StepTables {
             window_tokens: model.window_tokens(),
             pair_us: model.pair_us(),
             windowed_pair_us: model.windowed_pair_us(),
+            prompt_step_us: model.prompt_step_us(),
             prompt_us: 0.0,
         }
     }
@@ -55,6 +58,7 @@ impl StepTables {
             window_tokens: 0.0,
             pair_us: constants.pair_us,
             windowed_pair_us: 0.0,
+            prompt_step_us: 0.0,
             prompt_us: constants.prompt_us,
         }
     }
@@ -77,10 +81,12 @@ impl StepTables {
         self.context_us
     }
 
-    /// What prompts cost beyond [`StepTables::base_us`]: `pairs` of tokens, `tokens` of prompts.
+    /// What a step's prompts, if it has any, cost beyond [`StepTables::base_us`]: `pairs` of tokens, `tokens`
+    /// of prompts.
     #[inline]
     pub(super) fn prompts_us(&self, tokens: f64, pairs: f64) -> f64 {
-        self.prompt_us * tokens
+        self.prompt_step_us
+            + self.prompt_us * tokens
             + self.pair_us * pairs
             + self.windowed_pair_us * pairs.min(tokens * self.window_tokens)
     }
@@ -89,9 +95,14 @@ impl StepTables {
     #[cfg(test)]
     pub(super) fn step_us(&self, load: &crate::step::StepLoad) -> f64 {
         let tokens = (load.decoding + load.prompt_tokens) as usize;
+        let prompts_us = if load.prompt_tokens > 0.0 {
+            self.prompts_us(load.prompt_tokens, load.prompt_pairs)
+        } else {
+            0.0
+        };
         self.base_us(tokens, load.decoding as usize, load.context_tokens)
             + self.context_us * load.context_tokens
-            + self.prompts_us(load.prompt_tokens, load.prompt_pairs)
+            + prompts_us
     }
 }
 
