@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use freehold_pipeline::Pipeline;
-use freehold_ports::{Accounts, Clock};
+use freehold_ports::{Accounts, Clock, Feedbacks};
 use metrics_exporter_prometheus::PrometheusHandle;
 
 /// Bounds on what a client may send.
@@ -31,4 +31,6 @@ pub struct Gateway {
     pub settings: Settings,
     /// Renders the metrics; `None` when metrics are off.
     pub metrics: Option<PrometheusHandle>,
+    /// Takes what users say of answers; `None` where nobody keeps it.
+    pub feedbacks: Option<Box<dyn Feedbacks>>,
 }

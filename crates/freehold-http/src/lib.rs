@@ -7,6 +7,7 @@
 
 mod admin;
 mod admit;
+mod feedback;
 mod framing;
 mod gateway;
 mod health;
@@ -20,5 +21,6 @@ mod tls;
 pub use admin::{Desk, Door, SessionKey, router as admin_router};
 pub use gateway::{Gateway, Settings};
 pub use serve::{ServeError, Server, ServerSettings};
+pub use status::status as status_of;
 pub use surfaces::router;
 pub use tls::{Tls, TlsError, TlsSettings};

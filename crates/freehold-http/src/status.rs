@@ -7,7 +7,8 @@ use http::StatusCode;
 pub(crate) const UNSUPPORTED_ENCODING: &str = "unsupported_content_encoding";
 
 /// The status of an error's answer. An upstream's own 4xx to the client's request is kept.
-pub(crate) fn status(error: &Error) -> StatusCode {
+#[must_use]
+pub fn status(error: &Error) -> StatusCode {
     if let (Some(status), ErrorKind::InvalidRequest | ErrorKind::ContextOverflow) =
         (error.upstream_status, error.kind)
         && (400..500).contains(&status)

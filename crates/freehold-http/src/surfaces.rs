@@ -17,7 +17,7 @@ use crate::admit::{self, Arrival};
 use crate::framing::FirstFault;
 use crate::gateway::Gateway;
 use crate::respond::{self, Asked};
-use crate::{health, status};
+use crate::{feedback, health, status};
 
 /// The clients' surfaces.
 pub fn router(gateway: Arc<Gateway>) -> Router {
@@ -26,6 +26,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/completions", post(completions))
         .route("/v1/messages", post(messages))
         .route("/v1/messages/count_tokens", post(count_tokens))
+        .route("/v1/feedback", post(feedback::give))
         .route("/v1/models", get(models))
         .route("/v1/models/{*model}", get(model))
         .route("/health/liveliness", get(health::liveliness))
@@ -129,6 +130,7 @@ async fn admission(
         betas: admit::betas(&parts.headers),
         account,
         request,
+        mirror: None,
     })
 }
 

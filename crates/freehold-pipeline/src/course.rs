@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use freehold_policy::Permit;
 use freehold_ports::Slot;
-use freehold_types::{Deployment, Error, ErrorKind, OutcomeStatus, Request, RequestId};
+use freehold_types::{Decision, Deployment, Error, ErrorKind, OutcomeStatus, Request, RequestId};
 use tokio::sync::oneshot;
 
 use crate::attempts::{Persistence, Scene};
+use crate::audit::Proof;
 use crate::deliver::{ChunkSender, channel, client_left, collect, relay};
 use crate::disguise::Disguises;
 use crate::draft::{Draft, Ending, status_of};
@@ -88,6 +89,8 @@ pub(crate) struct Course<'a> {
     live: Option<Live>,
     /// What is reserved for it.
     hold: Hold,
+    /// What is asked, where that is not what the client asked.
+    asked: Option<Arc<Request>>,
 }
 
 impl<'a> Course<'a> {
@@ -98,7 +101,27 @@ impl<'a> Course<'a> {
             client,
             live: None,
             hold: Hold::default(),
+            asked: None,
         }
+    }
+
+    /// Goes another way than the client's name leads: this is asked there, and this is told of it.
+    pub(crate) fn asks(
+        &mut self,
+        request: &Arc<Request>,
+        told: Option<&(Option<Decision>, Proof)>,
+    ) {
+        if !Arc::ptr_eq(request, self.ground.request) || self.asked.is_some() {
+            self.asked = Some(Arc::clone(request));
+        }
+        if let (Some(draft), Some((decision, proof))) = (&mut self.draft, told) {
+            draft.decision = decision.clone();
+            draft.proof = proof.clone();
+        }
+    }
+
+    fn asked(&self) -> &Request {
+        self.asked.as_ref().unwrap_or(self.ground.request)
     }
 
     /// Keeps what was reserved, until the request has ended.
@@ -243,7 +266,7 @@ impl<'a> Course<'a> {
         let Some(mut live) = self.live.take() else {
             return;
         };
-        let usage = live.tally.usage(self.ground.request);
+        let usage = live.tally.usage(self.asked());
         let ground = self.ground;
         if let Some(draft) = &mut self.draft {
             draft.redacted = live.treatment.redacted();
@@ -277,7 +300,7 @@ impl<'a> Course<'a> {
             Settled {
                 at: ground.elapsed(),
                 error: Some(&stopped(&error.message)),
-                usage: usage_of_unanswered(ground.request),
+                usage: usage_of_unanswered(self.asked()),
             },
         );
     }

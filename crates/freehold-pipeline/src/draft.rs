@@ -8,8 +8,8 @@ use freehold_types::audit::AuditName;
 use freehold_types::outcome::{ErrorSummary, Timing};
 use freehold_types::{
     AttemptRecord, Decision, Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName,
-    KeyName, NanoUsd, Outcome, OutcomeStatus, RequestId, RouteName, Sensitivity, TeamName, Usage,
-    UsageBasis,
+    KeyName, NanoUsd, Outcome, OutcomeStatus, RequestId, RolloutPart, RouteName, Sensitivity,
+    TeamName, Usage, UsageBasis,
 };
 
 use crate::audit::Proof;
@@ -34,6 +34,7 @@ pub(crate) struct Draft {
     /// What was removed from the answer.
     pub(crate) redacted: BTreeMap<String, u32>,
     pub(crate) decision: Option<Decision>,
+    pub(crate) rollout: Option<RolloutPart>,
     pub(crate) first_token: Option<Duration>,
     /// What the audit trail is told beside the outcome.
     pub(crate) proof: Proof,
@@ -79,6 +80,7 @@ impl Draft {
             findings: BTreeMap::new(),
             redacted: BTreeMap::new(),
             decision: None,
+            rollout: None,
             first_token: None,
             proof: Proof::default(),
             traced: Traced::default(),
@@ -134,6 +136,7 @@ impl Draft {
                 overhead_us: attempts.first().map_or(total_us, |first| first.started_us),
             },
             decision: self.decision,
+            rollout: self.rollout,
             attempts,
         };
         Finished {
@@ -173,6 +176,7 @@ impl Draft {
             cost: total_cost(attempt.iter()),
             timing: Timing::default(),
             decision: None,
+            rollout: self.rollout.clone(),
             attempts: attempt.into_iter().collect(),
         }
     }

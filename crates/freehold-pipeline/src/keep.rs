@@ -43,6 +43,7 @@ struct Heard {
     answer: ResponseBuilder,
     bytes: usize,
     begun: bool,
+    ended: bool,
 }
 
 impl Tap {
@@ -51,10 +52,23 @@ impl Tap {
         for event in events {
             heard.bytes = heard.bytes.saturating_add(size_of(event));
             heard.begun = true;
+            heard.ended |= *event == Event::End;
             if heard.bytes <= ANSWER_BYTES_MAX {
                 heard.answer.push(event.clone());
             }
         }
+    }
+
+    /// What was heard so far: the answer, unless it is too large, and how it ended.
+    pub(crate) fn copy(&self) -> (Option<Response>, AnswerEnd) {
+        let heard = self.0.lock();
+        let end = match (heard.begun, heard.ended) {
+            (false, _) => AnswerEnd::Missing,
+            (true, false) => AnswerEnd::Cut,
+            (true, true) => AnswerEnd::Complete,
+        };
+        let is_whole = heard.begun && heard.bytes <= ANSWER_BYTES_MAX;
+        (is_whole.then(|| heard.answer.clone().build()), end)
     }
 
     /// What was heard: the answer, how it ended, and about how large it is.
@@ -63,6 +77,7 @@ impl Tap {
             answer,
             bytes,
             begun,
+            ..
         } = std::mem::take(&mut *self.0.lock());
         let end = match (begun, answer.is_complete()) {
             (false, _) => AnswerEnd::Missing,
@@ -115,6 +130,12 @@ impl Keeping {
     /// Hears the answer.
     pub(crate) fn tap(&self) -> Tap {
         self.tap.clone()
+    }
+
+    /// Hears by a tap that others hear by, too.
+    pub(crate) fn hearing(self, tap: Option<&Tap>) -> Self {
+        let tap = tap.cloned().unwrap_or(self.tap);
+        Self { tap, ..self }
     }
 
     /// Hands everything over. Returns at once.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::attempts::Scene;
 use crate::disguise::Treatment;
-use crate::keep::Keeping;
+use crate::keep::Tap;
 use crate::log::AttemptNumber;
 use crate::tally::Tally;
 
@@ -67,9 +67,9 @@ impl Live {
         live
     }
 
-    /// The same answer, heard by whoever keeps it.
-    pub(crate) fn tapped(mut self, keeping: Option<&Keeping>) -> Self {
-        self.treatment.tap = keeping.map(Keeping::tap);
+    /// The same answer, heard by whoever keeps it or looks at it.
+    pub(crate) fn tapped(mut self, tap: Option<Tap>) -> Self {
+        self.treatment.tap = tap;
         self
     }
 

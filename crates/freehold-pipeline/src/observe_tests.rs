@@ -87,6 +87,7 @@ fn junk(number: usize) -> Outcome {
             overhead_us: 40,
         },
         decision: None,
+        rollout: None,
     }
 }
 

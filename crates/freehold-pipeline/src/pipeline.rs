@@ -1,6 +1,5 @@
 //! The one request function. [`Pipeline::drive`] reads as the way of a request does.
 
-use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,16 +7,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use freehold_cost::PriceBook;
-use freehold_guard::{Finding, Scan};
-use freehold_policy::{Claim, Facts, Labels, Permit};
+use freehold_policy::Claim;
 use freehold_ports::{
     Account, Call, Chunk, Clock, Ledger, Meter, Prompts, Standing, Tracer, UnderWay, Used,
 };
-use freehold_route::{Plan, Query, Resolved, plan};
-use freehold_types::audit::AuditName;
 use freehold_types::{
-    Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName, NanoUsd, Outcome, Part, Request,
-    RequestId, Sensitivity, TraceParent,
+    Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName, NanoUsd, Outcome, Request,
+    RequestId, TraceParent,
 };
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
@@ -25,19 +21,18 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::accounting::Accounting;
-use crate::attempts::{Persistence, first_answer};
 use crate::audit::AuditTrail;
 use crate::course::{Client, Course, Ground};
-use crate::deliver::{ChunkReceiver, client_left};
-use crate::disguise::{Disguises, Owner};
+use crate::decide::Decided;
+use crate::deliver::ChunkReceiver;
 use crate::draft::{Draft, Ending, Finished, status_of};
 use crate::flows::Flows;
-use crate::keep::Keeping;
 use crate::live::panicked;
 use crate::log::AttemptLog;
+use crate::moves::{Mirror, Moves, Moving, Said, Watcher};
 use crate::observe::{self, Meters};
-use crate::reserve::{Asked, Hold};
-use crate::snapshot::{ListedModel, Snapshot, persistence};
+use crate::reserve::Hold;
+use crate::snapshot::{ListedModel, Snapshot};
 use crate::sticky::Stickiness;
 use crate::trace::TraceContext;
 use crate::withhold::{holds_data, withhold};
@@ -65,6 +60,8 @@ pub struct Admission {
     pub traceparent: Option<TraceParent>,
     /// What an Anthropic client's `anthropic-beta` header names.
     pub betas: Option<Arc<str>>,
+    /// Set when it repeats a client's request, unseen ([`Pipeline::mirror`]).
+    pub mirror: Option<Mirror>,
 }
 
 /// A request that did not pass the door, and whose key is known.
@@ -144,7 +141,7 @@ pub struct Pipeline {
     audit: Option<AuditTrail>,
     tracer: Option<Arc<dyn Tracer>>,
     /// Where text goes that policy lets be stored.
-    prompts: Option<Arc<dyn Prompts>>,
+    pub(crate) prompts: Option<Arc<dyn Prompts>>,
     /// Counts limits and budgets; without it, nothing that is limited is served.
     pub(crate) meter: Option<Arc<dyn Meter>>,
     /// What is under way, beyond the death of this process.
@@ -152,9 +149,13 @@ pub struct Pipeline {
     draining: AtomicBool,
     meters: Meters,
     /// From it come the placeholders' tags; as long-lived as the process.
-    mask_secret: Arc<[u8; 32]>,
+    pub(crate) mask_secret: Arc<[u8; 32]>,
     /// The labels of conversations that were above the default once.
-    labels: Stickiness,
+    pub(crate) labels: Stickiness,
+    /// The flows that move from one model to another.
+    moves: ArcSwap<Moves>,
+    /// Looks at their requests.
+    pub(crate) watcher: Option<Arc<dyn Watcher>>,
     /// The flows that were discovered.
     flows: Flows,
     /// Requests under way, until their outcomes are recorded.
@@ -181,6 +182,8 @@ impl Pipeline {
             meters: Meters::default(),
             mask_secret: Arc::new(random_secret()),
             labels: Stickiness::new(),
+            moves: ArcSwap::default(),
+            watcher: None,
             flows: Flows::default(),
             under_way: TaskTracker::new(),
             cut: CancellationToken::new(),
@@ -220,6 +223,18 @@ impl Pipeline {
     pub fn with_journal(mut self, journal: Arc<dyn UnderWay>) -> Self {
         self.journal = Some(journal);
         self
+    }
+
+    /// The same pipeline, telling of requests of flows on the move.
+    #[must_use]
+    pub fn with_watcher(mut self, watcher: Arc<dyn Watcher>) -> Self {
+        self.watcher = Some(watcher);
+        self
+    }
+
+    /// From now on these flows move. Requests under way stay where they are.
+    pub fn use_moves(&self, moves: Moves) {
+        self.moves.store(Arc::new(moves));
     }
 
     /// Replaces the configuration. Requests under way keep the one they started with.
@@ -309,6 +324,7 @@ impl Pipeline {
             request,
             traceparent,
             betas,
+            mirror,
         } = admission;
         let mut draft = Draft::new(
             id,
@@ -321,6 +337,11 @@ impl Pipeline {
             .or(draft.flow)
             .or_else(|| self.flows.discover(&request));
         draft.streamed = request.stream;
+        let moves = self.moves.load();
+        let whose = (id, conversation.as_deref());
+        let moving = moves.assign(draft.flow.as_ref(), whose, &request);
+        let moving = moving.filter(|_| mirror.is_none());
+        draft.rollout = moving.as_ref().map(Moving::part);
         let trace = self.trace(id, traceparent);
         draft.traced.trace = trace.trace;
         let snapshot = self.snapshot.load_full();
@@ -339,14 +360,14 @@ impl Pipeline {
             status_of,
         };
         let mut course = Course::new(ground, draft, client);
+        let said = Said {
+            account,
+            claim,
+            conversation,
+        };
+        let errand = (moving, mirror);
         let ended = {
-            let way = AssertUnwindSafe(self.travel(
-                ground,
-                &mut course,
-                &account,
-                claim,
-                conversation.as_deref(),
-            ));
+            let way = AssertUnwindSafe(self.travel(ground, &mut course, said, errand));
             tokio::select! {
                 biased;
                 travelled = way.catch_unwind() => travelled.map_err(|_| panicked()),
@@ -356,174 +377,6 @@ impl Pipeline {
         if let Err(error) = ended {
             course.fail(error).await;
         }
-    }
-
-    /// The rooms in their order.
-    async fn travel(
-        &self,
-        ground: Ground<'_>,
-        course: &mut Course<'_>,
-        account: &Account,
-        claim: Claim,
-        conversation: Option<&str>,
-    ) {
-        let Some(draft) = course.draft() else {
-            return;
-        };
-        let Decided {
-            permit,
-            disguises,
-            attempts,
-            persistence,
-        } = match self.decide(
-            ground.snapshot,
-            account,
-            (claim, conversation),
-            ground.request,
-            draft,
-        ) {
-            Ok(decided) => decided,
-            Err(error) => return course.fail(error).await,
-        };
-        let keeping = Keeping::begin(
-            self.prompts.as_ref(),
-            ground,
-            &permit,
-            &disguises,
-            (account, conversation, draft),
-        );
-        let asked = Asked {
-            id: ground.id,
-            started_unix_ms: draft.started_unix_ms,
-            account,
-            flow: draft.flow.as_ref(),
-            request: ground.request,
-            attempts: &attempts,
-            parallel: 1 + usize::from(persistence.hedge_after.is_some()),
-        };
-        match self.reserve(&asked, &ground.snapshot.flow_limits).await {
-            Ok(hold) => {
-                let remembered = self.remember(&asked, draft, &ground.snapshot.guard);
-                if let Err(error) = course.hold(hold, remembered) {
-                    return course.fail(error).await;
-                }
-            }
-            Err(denied) => return course.deny(denied).await,
-        }
-        let scene = ground.scene(&permit, &disguises, persistence);
-        let begun = tokio::select! {
-            biased;
-            begun = first_answer(scene, &attempts) => begun,
-            () = course.client_left() => Err(client_left()),
-        };
-        match begun.map(|live| live.tapped(keeping.as_ref())) {
-            Err(error) => course.fail(error).await,
-            Ok(live) if ground.request.stream => course.stream(scene, live).await,
-            Ok(live) => course.whole(scene, live).await,
-        }
-        if let Some(keeping) = keeping {
-            keeping.finish(ground.log.last_deployment());
-        }
-    }
-
-    /// Guard, policy, route: what may serve the request, and what should.
-    fn decide(
-        &self,
-        snapshot: &Snapshot,
-        account: &Account,
-        said: (Claim, Option<&str>),
-        request: &Request,
-        draft: &mut Draft,
-    ) -> Result<Decided, Error> {
-        self.ready()?;
-        let route = snapshot.route(&request.model, account)?;
-        let (permit, seen) = self.permit(snapshot, account, said, request, &route, draft)?;
-        let query = Query {
-            request,
-            route: &route,
-            permit: &permit,
-            prices: &self.accounting.prices(),
-            health: &|deployment| self.accounting.health(deployment),
-            at_unix_ms: draft.started_unix_ms,
-        };
-        match plan(&query) {
-            Ok(Plan { attempts, decision }) => {
-                draft.decision = Some(decision);
-                let attempts = attempts
-                    .into_iter()
-                    .map(|attempt| attempt.deployment)
-                    .collect();
-                let persistence = persistence(&route.settings);
-                let owner = owner(account, said.1, request);
-                let secret = Arc::clone(&self.mask_secret);
-                Ok(Decided {
-                    permit,
-                    disguises: Disguises::new(seen, owner, secret),
-                    attempts,
-                    persistence,
-                })
-            }
-            Err(rejected) => {
-                draft.decision = Some(*rejected.decision);
-                Err(rejected.error)
-            }
-        }
-    }
-
-    /// Guard and policy: what was seen, and what the request may reach.
-    fn permit(
-        &self,
-        snapshot: &Snapshot,
-        account: &Account,
-        (claim, conversation): (Claim, Option<&str>),
-        request: &Request,
-        route: &Resolved,
-        draft: &mut Draft,
-    ) -> Result<(Permit, Scan), Error> {
-        let seen = snapshot.guard.scan(request);
-        draft.findings = seen.counts();
-        draft.proof.tenant = account.tenant.as_deref().map(AuditName::new);
-        // Names of models become names of deployments, which stand in records and metrics.
-        if seen.findings.iter().any(is_data_for_a_model) {
-            let message = "the guard takes this for data, not for a model's name";
-            return Err(Error::invalid("model", message).with_code("model_is_data"));
-        }
-        let labels = Labels {
-            default: snapshot.default_sensitivity,
-            route: route.settings.sensitivity,
-            key: account.sensitivity,
-            claim,
-            scan: &seen,
-        };
-        let constraints = [
-            route.settings.constraint.clone(),
-            account.constraint.clone(),
-        ];
-        let metadata = metadata_labels(request);
-        let facts = Facts {
-            tenant: account.tenant.as_deref(),
-            key: Some(account.key.as_str()),
-            flow: draft.flow.as_ref().map(FlowName::as_str),
-            route: Some(&request.model),
-            region: account.region.as_deref(),
-            labels: Some(&metadata),
-            previous: conversation.and_then(|name| self.labels.of(account, name)),
-        };
-        let decided = snapshot.policy.decide(&labels, &facts, constraints);
-        let permit = decided.map_err(|refusal| {
-            draft.sensitivity = refusal.sensitivity;
-            draft.proof.refused(&refusal.rules);
-            if let Some(name) = conversation {
-                self.labels.raise(account, name, refusal.sensitivity);
-            }
-            Error::new(ErrorKind::PolicyRefused, refusal.reason).with_code(refusal.code.as_str())
-        })?;
-        draft.sensitivity = permit.sensitivity();
-        draft.proof.permitted(&permit);
-        if let Some(name) = conversation {
-            self.labels.raise(account, name, permit.sensitivity());
-        }
-        Ok((permit, seen))
     }
 
     /// The exact number of prompt tokens where the chosen backend can count, else an estimate. The
@@ -667,31 +520,6 @@ impl Pipeline {
     }
 }
 
-/// Whether a finding says that `model` holds what may not leave.
-fn is_data_for_a_model(finding: &Finding) -> bool {
-    finding.path == "model" && finding.sensitivity > Sensitivity::Internal
-}
-
-/// Whose conversation it is. Without a name, a conversation is known by how it begins: that stays
-/// while it grows.
-fn owner(account: &Account, conversation: Option<&str>, request: &Request) -> Owner {
-    let tenant = account.tenant.as_deref().unwrap_or(account.key.as_str());
-    let begins = || {
-        let first = request.messages.iter().flat_map(|message| &message.parts);
-        first
-            .filter_map(|part| match part {
-                Part::Text { text, .. } => Some(text.as_str()),
-                _ => None,
-            })
-            .next()
-            .unwrap_or_default()
-    };
-    Owner {
-        tenant: tenant.to_owned(),
-        conversation: conversation.unwrap_or_else(begins).to_owned(),
-    }
-}
-
 /// 32 bytes from the operating system, by way of random ids.
 fn random_secret() -> [u8; 32] {
     let mut secret = [0; 32];
@@ -701,28 +529,6 @@ fn random_secret() -> [u8; 32] {
     secret
 }
 
-/// Texts, numbers and truth values of the request's metadata, as rules compare them.
-fn metadata_labels(request: &Request) -> BTreeMap<String, String> {
-    let text = |value: &serde_json::Value| match value {
-        serde_json::Value::String(text) => Some(text.clone()),
-        serde_json::Value::Bool(_) | serde_json::Value::Number(_) => Some(value.to_string()),
-        _ => None,
-    };
-    request
-        .metadata
-        .iter()
-        .filter_map(|(name, value)| Some((name.clone(), text(value)?)))
-        .collect()
-}
-
 fn shutting_down() -> Error {
     Error::new(ErrorKind::Unavailable, "the gateway is shutting down")
-}
-
-/// What guard, policy and route decided.
-struct Decided {
-    permit: Permit,
-    disguises: Disguises,
-    attempts: Vec<Arc<Deployment>>,
-    persistence: Persistence,
 }

@@ -11,6 +11,7 @@ mod administration;
 mod audit;
 mod backend;
 mod clock;
+mod feedback;
 mod ledger;
 mod meter;
 mod prompts;
@@ -25,6 +26,7 @@ pub use administration::{
 pub use audit::{Audit, AuditError};
 pub use backend::{Backend, BoxFuture, Call, Chunk, ChunkStream, LeftOut, Probe, Timeouts};
 pub use clock::{Clock, SystemClock};
+pub use feedback::{Feedback, FeedbackGiven, Feedbacks};
 pub use ledger::{Ledger, LedgerError};
 pub use meter::{
     Bound, Budget, Denial, Limits, Meter, Period, Remaining, Reservation, ReserveError, Scope,

@@ -24,6 +24,7 @@ mod rank;
 mod refusal;
 mod table;
 
+pub use affinity::{fraction, fraction_of};
 pub use difficulty::{Contribution, contributions, difficulty};
 pub use features::features;
 pub use flow::{DISCOVERED, discover_flow};

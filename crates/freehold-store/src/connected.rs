@@ -1,14 +1,26 @@
 //! A connection for reading, to whichever home: statements with values, rows with cells.
 
+use std::time::Duration;
+
 use freehold_types::RequestId;
 use futures_util::TryStreamExt;
-use sqlx::postgres::PgRow;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row, SqliteConnection};
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteRow};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, PgConnection, Postgres, Row, Sqlite,
+    SqliteConnection,
+};
 use uuid::Uuid;
 
 use crate::columns::integer;
+use crate::home::{Connector as _, Home as _};
+use crate::postgres::PostgresConnector;
+use crate::sqlite::SqliteConnector;
 use crate::{Database, StoreError, postgres};
+
+/// How long somebody else may write, or a server take.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// An open database, read only.
 #[derive(Debug)]
@@ -83,6 +95,66 @@ impl Connected {
         }
     }
 
+    /// Connects to read and to write; makes what is missing.
+    pub(crate) async fn open_for_writing(database: &Database) -> Result<Self, StoreError> {
+        // Migrations run as the drainer runs them: on a thread of their own.
+        let prepared = tokio::task::spawn_blocking({
+            let database = database.clone();
+            move || prepare(&database)
+        });
+        prepared.await.unwrap_or(Err(StoreError::TimedOut {
+            action: "preparing the database",
+            within_s: 0,
+        }))?;
+        match database {
+            Database::Sqlite(path) => {
+                let options = SqliteConnectOptions::new()
+                    .filename(path)
+                    .busy_timeout(WAIT_MAX)
+                    .thread_name(|_| "rollouts".to_owned())
+                    .disable_statement_logging();
+                Ok(Self::Sqlite(options.connect().await?))
+            }
+            Database::Postgres(address) => {
+                let connection = postgres::connect(address).await?;
+                Ok(Self::Postgres(connection))
+            }
+        }
+    }
+
+    /// Begins a transaction that writes.
+    pub(crate) async fn begin(&mut self) -> Result<(), StoreError> {
+        // SQLite would otherwise find out late that somebody else writes.
+        let begin = match self {
+            Self::Sqlite(_) => "BEGIN IMMEDIATE",
+            Self::Postgres(_) => "BEGIN",
+        };
+        self.execute(self.statement(begin)).await?;
+        Ok(())
+    }
+
+    /// Ends it.
+    pub(crate) async fn commit(&mut self) -> Result<(), StoreError> {
+        self.execute(self.statement("COMMIT")).await?;
+        Ok(())
+    }
+
+    /// Runs a statement; returns how many rows it changed.
+    pub(crate) async fn execute(&mut self, statement: Statement) -> Result<u64, StoreError> {
+        let Statement { sql, values, .. } = statement;
+        let sql = AssertSqlSafe(sql);
+        match self {
+            Self::Sqlite(connection) => {
+                let query = bound_to_sqlite(sqlx::query(sql), values);
+                Ok(query.execute(connection).await?.rows_affected())
+            }
+            Self::Postgres(connection) => {
+                let query = bound_to_postgres(sqlx::query(sql), values);
+                Ok(query.execute(connection).await?.rows_affected())
+            }
+        }
+    }
+
     /// From now on everything is read as of one moment.
     pub(crate) async fn snapshot(&mut self) -> Result<(), StoreError> {
         match self {
@@ -132,29 +204,14 @@ impl Connected {
         let sql = AssertSqlSafe(sql);
         match self {
             Self::Sqlite(connection) => {
-                let mut query = sqlx::query(sql);
-                for value in values {
-                    query = match value {
-                        Value::Integer(value) => query.bind(value),
-                        Value::Text(value) => query.bind(value),
-                        Value::Id(id) => query.bind(id.as_bytes().to_vec()),
-                    };
-                }
+                let query = bound_to_sqlite(sqlx::query(sql), values);
                 let mut rows = query.fetch(connection);
                 while let Some(row) = rows.try_next().await? {
                     take(&mut Cells::new(AnyRow::Sqlite(&row)))?;
                 }
             }
             Self::Postgres(connection) => {
-                let mut query = sqlx::query(sql);
-                for value in values {
-                    query = match value {
-                        Value::Integer(value) => query.bind(value),
-                        // No text in PostgreSQL has this character, so none equals this one.
-                        Value::Text(value) => query.bind(postgres::storable(&value).into_owned()),
-                        Value::Id(id) => query.bind(Uuid::from_bytes(*id.as_bytes())),
-                    };
-                }
+                let query = bound_to_postgres(sqlx::query(sql), values);
                 let mut rows = query.fetch(connection);
                 while let Some(row) = rows.try_next().await? {
                     take(&mut Cells::new(AnyRow::Postgres(&row)))?;
@@ -163,6 +220,59 @@ impl Connected {
         }
         Ok(())
     }
+}
+
+/// Makes the database and its tables, where they are missing.
+fn prepare(database: &Database) -> Result<(), StoreError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| StoreError::Database(sqlx::Error::Io(error)))?;
+    runtime.block_on(async {
+        match database {
+            Database::Sqlite(path) => {
+                let connector = SqliteConnector {
+                    path: path.clone(),
+                    busy_timeout: WAIT_MAX,
+                };
+                connector.connect().await?.close().await;
+            }
+            Database::Postgres(address) => {
+                let connector = PostgresConnector {
+                    address: address.clone(),
+                    answer_timeout: WAIT_MAX,
+                };
+                connector.connect().await?.close().await;
+            }
+        }
+        Ok(())
+    })
+}
+
+type SqliteQuery<'q> = Query<'q, Sqlite, SqliteArguments>;
+type PostgresQuery<'q> = Query<'q, Postgres, PgArguments>;
+
+fn bound_to_sqlite(mut query: SqliteQuery<'_>, values: Vec<Value>) -> SqliteQuery<'_> {
+    for value in values {
+        query = match value {
+            Value::Integer(value) => query.bind(value),
+            Value::Text(value) => query.bind(value),
+            Value::Id(id) => query.bind(id.as_bytes().to_vec()),
+        };
+    }
+    query
+}
+
+fn bound_to_postgres(mut query: PostgresQuery<'_>, values: Vec<Value>) -> PostgresQuery<'_> {
+    for value in values {
+        query = match value {
+            Value::Integer(value) => query.bind(value),
+            // No text in PostgreSQL has this character, so none equals this one.
+            Value::Text(value) => query.bind(postgres::storable(&value).into_owned()),
+            Value::Id(id) => query.bind(Uuid::from_bytes(*id.as_bytes())),
+        };
+    }
+    query
 }
 
 /// The cells of a row, one after the other.

@@ -30,6 +30,7 @@ pub mod prompts;
 mod query;
 mod reader;
 mod record;
+mod rollouts;
 mod rollup;
 mod select;
 mod settings;
@@ -47,6 +48,7 @@ pub use query::{
     Edges, Filters, GroupBy, RecentQuery, Totals, UnknownGroup, UsageQuery, UsageReport, UsageRow,
 };
 pub use reader::Reader;
+pub use rollouts::{FeedbackRow, PairRow, Rollouts, StartError, StoredRollout};
 pub use settings::{SpoolSettings, StoreSettings, SyncPolicy};
 pub use spool::{Spool, SpoolStatus};
 pub use under_way::{Journal, Life};

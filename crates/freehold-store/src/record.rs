@@ -6,7 +6,7 @@ use freehold_ports::LedgerError;
 use freehold_types::outcome::{ErrorSummary, Timing};
 use freehold_types::{
     AttemptRecord, Dialect, FlowName, KeyName, NanoUsd, Outcome, OutcomeStatus, RequestId,
-    RouteName, Sensitivity, TeamName, Usage,
+    RolloutPart, RouteName, Sensitivity, TeamName, Usage,
 };
 use serde::Deserialize;
 
@@ -89,6 +89,7 @@ pub(crate) fn parse_bill(json: &str) -> Result<Bill, serde_json::Error> {
         cost: stored.cost,
         timing: stored.timing,
         decision: None,
+        rollout: stored.rollout,
     };
     Ok(Bill {
         outcome,
@@ -120,6 +121,8 @@ struct Stored {
     cost: Option<NanoUsd>,
     timing: Timing,
     decision: Option<Difficulty>,
+    #[serde(default)]
+    rollout: Option<RolloutPart>,
 }
 
 #[derive(Deserialize)]

@@ -108,6 +108,7 @@ fn ended(attempts: Vec<AttemptRecord>, status: OutcomeStatus, caller: Option<&st
         },
         decision: (!attempts.is_empty()).then(decision),
         attempts,
+        rollout: None,
     };
     Ended {
         trace: Trace::of(id, caller.and_then(TraceParent::parse)),

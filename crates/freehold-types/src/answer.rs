@@ -297,7 +297,7 @@ fn split_part(part: Part, logprobs: &mut Option<Vec<TokenLogprob>>) -> (PartKind
 const PARTIAL_INPUT: &str = "partial_input";
 
 /// Adds events up, one at a time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ResponseBuilder {
     response: Response,
     complete: bool,

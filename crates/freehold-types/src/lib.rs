@@ -17,6 +17,7 @@ pub mod money;
 pub mod outcome;
 pub mod price;
 pub mod request;
+pub mod rollout;
 pub mod sensitivity;
 pub mod trace;
 pub mod usage;
@@ -36,6 +37,7 @@ pub use ids::{
 pub use money::NanoUsd;
 pub use outcome::{AttemptRecord, Outcome, OutcomeStatus};
 pub use request::{Extra, Message, Part, Request, Role};
+pub use rollout::{RolloutPart, RolloutSide};
 pub use sensitivity::{Perimeter, Sensitivity};
 pub use trace::{SpanId, Trace, TraceId, TraceParent};
 pub use usage::{Usage, UsageBasis};

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::decision::Decision;
 use crate::error::{ErrorKind, ErrorSource};
 use crate::price::BookId;
+use crate::rollout::RolloutPart;
 use crate::{
     BackendId, DeploymentId, Dialect, FlowName, KeyName, NanoUsd, Perimeter, Region, RequestId,
     RouteName, Sensitivity, TeamName, Usage,
@@ -72,6 +73,9 @@ pub struct Outcome {
     pub timing: Timing,
     /// Why the deployment was chosen.
     pub decision: Option<Decision>,
+    /// Its part in moving the flow to another model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutPart>,
 }
 
 /// What went wrong, without any text of the request.

@@ -14,6 +14,7 @@ mod prices;
 mod privacy;
 mod prompts;
 mod proof;
+mod rollout;
 mod sim;
 mod workload;
 
@@ -31,6 +32,9 @@ pub(crate) use privacy::{
 };
 pub(crate) use prompts::{EraseArgs, PromptsArgs, PromptsCommand, StoredArgs};
 pub(crate) use proof::{JudgeArgs, ProofArgs, ProofCommand, RuleArgs, SimulateArgs};
+pub(crate) use rollout::{
+    HistoryArgs, OneArgs, Pilot, PlanArgs, RolloutArgs, RolloutCommand, StartArgs, StatusArgs,
+};
 pub(crate) use sim::{
     FitArgs, ReplicaArgs, SimArgs, SimCommand, SimEvalArgs, SimFitArgs, SimRunArgs,
 };
@@ -109,6 +113,7 @@ pub(crate) enum Command {
     Eval(Box<EvalArgs>),
     /// Judge whether a candidate is not worse than the incumbent
     Proof(ProofArgs),
+    Rollout(RolloutArgs),
     /// Tell whether a model fits into GPUs, with which context and how many requests at once
     Fit(FitArgs),
     /// Simulate model servers of your own, and measure how good that is

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use freehold_store::{Reader, StoreSettings};
+use freehold_types::Outcome;
 use freehold_workload::{
     Field, Format, ImportOptions, Imported, Importer, Scenario, Selection, TimeUnit,
 };
@@ -143,7 +144,12 @@ async fn read_ledger(
     let progress = bar(None, "{spinner} {pos} requests, {per_sec}");
     let unread = || format!("cannot read the ledger {}", settings.database);
     while let Some(outcomes) = pages.next().await.with_context(unread)? {
-        for outcome in &outcomes {
+        // What a rollout repeats unseen is nobody's workload.
+        let is_own = |outcome: &&Outcome| {
+            let part = outcome.rollout.as_ref();
+            part.is_none_or(|part| part.mirror_of.is_none())
+        };
+        for outcome in outcomes.iter().filter(is_own) {
             importer.add_outcome(outcome)?;
         }
         progress.set_position(importer.requests() as u64);

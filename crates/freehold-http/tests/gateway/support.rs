@@ -313,6 +313,7 @@ impl Bench {
         ];
         let accounts: Box<dyn Accounts> = Box::new(StaticAccounts::new(keys).unwrap());
         let gateway = Arc::new(Gateway {
+            feedbacks: None,
             pipeline: Arc::clone(&pipeline),
             accounts: ArcSwap::from_pointee(accounts),
             clock,

@@ -408,6 +408,7 @@ impl Bench {
             request: request(stream),
             traceparent: None,
             betas: None,
+            mirror: None,
         }
     }
 

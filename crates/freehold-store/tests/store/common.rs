@@ -70,6 +70,7 @@ pub(crate) fn outcome(started_unix_ms: u64) -> Outcome {
             overhead_us: 130,
         },
         decision: Some(decision()),
+        rollout: None,
     }
 }
 

@@ -131,6 +131,7 @@ fn what_a_client_wrote_stays_out() {
         cost: None,
         timing: crate::outcome::Timing::default(),
         decision: None,
+        rollout: None,
     };
     let decision = AuditDecision::of(&outcome);
     assert_eq!(

@@ -84,6 +84,7 @@ fn outcome(id: RequestId, cost: Option<NanoUsd>) -> Outcome {
         cost,
         timing: Timing::default(),
         decision: None,
+        rollout: None,
     }
 }
 

@@ -10,6 +10,8 @@ mod show;
 
 use anyhow::Result;
 
+pub(crate) use self::plan::traffic_scorer;
+
 use crate::cli::{EvalArgs, EvalCommand};
 
 /// Runs one of the commands. False when answers are missing, or nothing is proven.

@@ -11,13 +11,14 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use freehold_http::{Gateway, Server, ServerSettings, Tls};
+use freehold_loops::{FeedbackDesk, RolloutLoop, Watch};
 use freehold_pipeline::{AuditTrail, Pipeline};
 use freehold_ports::{Clock, Ledger as _, SystemClock};
 use freehold_store::audit::AuditLog;
 use freehold_store::prompts::PromptStore;
-use freehold_store::{DurableLedger, Journal};
-use freehold_types::Deployment;
+use freehold_store::{DurableLedger, Journal, Rollouts};
 use freehold_types::audit::AdministrativeAct;
+use freehold_types::{Deployment, Error};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -71,9 +72,10 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     let prompts = Arc::new(PromptStore::start(settings.prompts.clone())?);
     let pipeline = pipeline.with_meter(meter).with_prompts(prompts.clone());
     let (reports, pipeline) = Reports::start(&settings, &metrics, pipeline)?;
-    let pipeline = with_journal(pipeline, journal);
+    let (watch, pipeline) = watched(with_journal(pipeline, journal));
     let (pipeline, door) = with_trail(pipeline, audit.as_ref(), &settings);
     let money = Money::start(&pipeline, &clock).await;
+    let (rollouts, feedbacks) = loops(&settings, watch, &pipeline, &ledger, &clock);
     note_own(audit.as_ref(), AdministrativeAct::Served, &source);
     let gateway = Arc::new(Gateway {
         pipeline: Arc::clone(&pipeline),
@@ -81,6 +83,7 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
         settings: surfaces(&settings, &*clock),
         clock,
         metrics: Some(metrics.clone()),
+        feedbacks: Some(Box::new(feedbacks)),
     });
 
     let tls = settings.tls.as_ref().map(|listener| listener.tls.clone());
@@ -113,7 +116,7 @@ async fn serve(settings: Settings, source: Source, overrides: Overrides) -> Resu
     reloader.until_stopped(&metrics).await?;
 
     let cut = drained(&pipeline, settings.drain, &stop, clients, admin).await?;
-    money.stop().await;
+    tokio::join!(rollouts.stop(), money.stop());
     watching.abort();
     finish(cut, &mut reloader, &ledger, &prompts).await;
     drop(door);
@@ -135,6 +138,28 @@ fn journal(settings: &Settings, ledger: &DurableLedger) -> Option<Arc<Journal>> 
             None
         }
     }
+}
+
+/// The pipeline, and who hears of requests of flows on the move.
+fn watched(pipeline: Pipeline) -> (Watch, Pipeline) {
+    let watch = Watch::default();
+    let pipeline = pipeline.with_watcher(Arc::new(watch.clone()));
+    (watch, pipeline)
+}
+
+/// What runs beside requests.
+fn loops(
+    settings: &Settings,
+    watch: Watch,
+    pipeline: &Arc<Pipeline>,
+    ledger: &DurableLedger,
+    clock: &Arc<dyn Clock>,
+) -> (RolloutLoop, FeedbackDesk) {
+    let store = Arc::new(Rollouts::new(settings.ledger.database.clone()));
+    let status_of = |error: &Error| freehold_http::status_of(error).as_u16();
+    let rollouts = RolloutLoop::start(&watch, pipeline, store.clone(), clock, status_of);
+    let feedbacks = FeedbackDesk::new(store, ledger.reader(), watch);
+    (rollouts, feedbacks)
 }
 
 /// The pipeline, remembering what is under way where that is possible.
@@ -331,6 +356,7 @@ fn metrics() -> Result<PrometheusHandle> {
         .install_recorder()
         .context("metrics")?;
     freehold_pipeline::describe_metrics();
+    freehold_loops::describe_metrics();
     crate::budgets::describe_metrics();
     Ok(handle)
 }

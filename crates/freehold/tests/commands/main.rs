@@ -14,4 +14,5 @@ mod policy;
 mod program;
 mod prompts;
 mod refusals;
+mod rollout;
 mod sim;

@@ -286,6 +286,14 @@ fn scorers(names: &[String], set: &DataSet) -> Result<Vec<Scorer>> {
     Ok(scorers)
 }
 
+/// A scorer of live traffic, where nothing is expected beforehand: labels must be named.
+pub(crate) fn traffic_scorer(text: &str) -> Result<ScorerSpec> {
+    if text == "label" {
+        bail!("name the labels, as in label=yes,no: traffic does not say which there are");
+    }
+    spec(text, &DataSet::default())
+}
+
 /// `exact`, `number=1%`: a name, and what it goes by.
 fn spec(text: &str, set: &DataSet) -> Result<ScorerSpec> {
     let (name, argument) = match text.split_once('=') {

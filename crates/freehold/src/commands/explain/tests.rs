@@ -72,6 +72,7 @@ fn outcome(decision: Option<Decision>) -> Outcome {
         cost: None,
         timing: freehold_types::outcome::Timing::default(),
         decision,
+        rollout: None,
     }
 }
 

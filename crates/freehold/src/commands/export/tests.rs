@@ -96,6 +96,7 @@ fn outcome(number: u128, started_unix_ms: u64, attempts: Vec<AttemptRecord>) -> 
             overhead_us: 90,
         },
         decision: None,
+        rollout: None,
     }
 }
 

@@ -1,0 +1,362 @@
+//! What an answer shows: its score beside the other side's, and what guards look at. Pure.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use freehold_pipeline::{Ended, Mirrored, Watched};
+use freehold_proof::Score;
+use freehold_proof::dataset::Case;
+use freehold_proof::rollout::{Guard, Order, Seen, Strata};
+use freehold_proof::scorers::{Outcome, Scorer, ScorerSpec};
+use freehold_types::request::ResponseFormat;
+use freehold_types::{
+    Error, ErrorKind, FinishReason, NanoUsd, Part, Request, Response, RolloutSide,
+};
+use regex::Regex;
+use serde_json::{Value, json};
+
+/// How refusals begin, in lower case. A guess: what is common in English.
+static REFUSAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(
+        r"^(i['’]?m (very |so |really )?sorry,? (but )?|unfortunately,? |i apologi[sz]e,? (but )?)?(i (can['’]?t|cannot|can not|am unable to|am not able to|won['’]?t|will not)|i['’]?m (unable|not able) to|as an ai\b).{0,40}\b(help|assist|provide|comply|answer|fulfil|do that|create|generate|continue|discuss|support)",
+    )
+    .ok()
+});
+
+/// A request that both sides answered, scored.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Pair {
+    pub(crate) stratum: &'static str,
+    pub(crate) incumbent: Score,
+    pub(crate) candidate: Score,
+}
+
+/// Why a sampled request has no score.
+pub(crate) type Skipped = &'static str;
+
+/// One side of a request.
+#[derive(Clone, Copy)]
+pub(crate) struct Side<'a> {
+    /// Its answer; `None` when it failed.
+    answer: Option<&'a Response>,
+    total: Duration,
+    cost: Option<NanoUsd>,
+}
+
+/// What clients' side showed. `None` when nothing follows from it: the client left.
+pub(crate) fn served(seen: &Watched) -> Option<Side<'_>> {
+    let side = |answer| Side {
+        answer,
+        total: seen.total,
+        cost: seen.cost,
+    };
+    match seen.ended {
+        _ if seen.failed => Some(side(None)),
+        Ended::Complete => Some(side(seen.answer.as_ref())),
+        Ended::Failed => Some(side(None)),
+        Ended::Left => None,
+    }
+}
+
+/// What the other side showed. `None` when it was not to be asked: policy, or a need that it lacks.
+fn mirrored(mirrored: &Mirrored) -> Option<Side<'_>> {
+    match &mirrored.answer {
+        Ok(answer) => Some(Side {
+            answer: Some(answer),
+            total: mirrored.total,
+            cost: mirrored.cost,
+        }),
+        Err(error) if is_not_to_blame(error) => None,
+        Err(_) => Some(Side {
+            answer: None,
+            total: mirrored.total,
+            cost: mirrored.cost,
+        }),
+    }
+}
+
+/// Whether an error says that the request was not for this side, or that the gateway ends.
+fn is_not_to_blame(error: &Error) -> bool {
+    matches!(
+        error.kind,
+        ErrorKind::PolicyRefused
+            | ErrorKind::Unsupported
+            | ErrorKind::ContextOverflow
+            | ErrorKind::PermissionDenied
+            | ErrorKind::Cancelled
+            | ErrorKind::Internal
+    )
+}
+
+/// What guards look at.
+pub(crate) fn signals(order: &Order, request: &Request, side: Side<'_>) -> Seen {
+    let mut seen = Seen::new();
+    let guards = &order.guards;
+    let mut put = |guard: Guard, is_good: bool| {
+        if guards.rule(guard).is_some() {
+            seen.insert(guard, Score::of(is_good));
+        }
+    };
+    put(Guard::Errors, side.answer.is_some());
+    let limit = |guard: Guard| guards.rule(guard).and_then(|rule| rule.limit);
+    if let Some(limit_ms) = limit(Guard::Latency) {
+        let is_fast = side.total.as_secs_f64() * 1_000.0 <= limit_ms;
+        put(Guard::Latency, side.answer.is_some() && is_fast);
+    }
+    if let (Some(limit_usd), Some(cost)) = (limit(Guard::Cost), side.cost) {
+        put(Guard::Cost, cost.usd() <= limit_usd);
+    }
+    if let Some(answer) = side.answer {
+        put(Guard::Refusals, !is_refusal(answer));
+        if let Some(is_valid) = fits_schema(request, answer) {
+            put(Guard::Schema, is_valid);
+        }
+    }
+    seen
+}
+
+/// What guards see of both sides, and the scores.
+pub(crate) struct Compared {
+    /// Of the incumbent and of the candidate, where both were asked.
+    pub(crate) signals: Option<(Seen, Seen)>,
+    pub(crate) pair: Result<Pair, Skipped>,
+}
+
+/// Compares both sides of a request.
+pub(crate) fn compare(
+    order: &Order,
+    scorer: &Scorer,
+    seen: &Watched,
+    other: &Mirrored,
+) -> Compared {
+    let nothing = |reason| Compared {
+        signals: None,
+        pair: Err(reason),
+    };
+    let Some(clients) = served(seen) else {
+        return nothing("the client left");
+    };
+    let Some(others) = mirrored(other) else {
+        return nothing("the other side may not or cannot answer it");
+    };
+    let (incumbent, candidate) = match seen.side {
+        RolloutSide::Incumbent => (clients, others),
+        RolloutSide::Candidate => (others, clients),
+    };
+    let request = &seen.request;
+    let signals = (
+        signals(order, request, incumbent),
+        signals(order, request, candidate),
+    );
+    Compared {
+        signals: Some(signals),
+        pair: pair(order, scorer, seen, (incumbent.answer, candidate.answer)),
+    }
+}
+
+fn pair(
+    order: &Order,
+    scorer: &Scorer,
+    seen: &Watched,
+    (incumbent, candidate): (Option<&Response>, Option<&Response>),
+) -> Result<Pair, Skipped> {
+    let Some(incumbent) = incumbent else {
+        return Err("the incumbent failed");
+    };
+    let incumbent = said(incumbent).ok_or("the incumbent said nothing that can be scored")?;
+    let case = case_of(&incumbent);
+    let score = |text: &str| match scorer.score(&case, text) {
+        Outcome::Scored { score, .. } => Ok(score),
+        Outcome::Skipped { .. } => Err("the scorer does not apply"),
+        Outcome::Failed { .. } => Err("the scorer failed"),
+    };
+    let incumbent_score = if order.scorer.measures_agreement() {
+        // It agrees with itself; whether the scorer applies at all is still asked.
+        score(&incumbent)?;
+        Score::of(true)
+    } else {
+        score(&incumbent)?
+    };
+    // A candidate that fails, or says nothing, on what the incumbent answers is as wrong as can be: leaving those
+    // out would flatter it.
+    let candidate_score = match candidate.and_then(said) {
+        Some(text) => score(&text)?,
+        None => Score::of(false),
+    };
+    Ok(Pair {
+        stratum: stratum(order.strata, seen.difficulty),
+        incumbent: incumbent_score,
+        candidate: candidate_score,
+    })
+}
+
+fn stratum(strata: Strata, difficulty: f64) -> &'static str {
+    match strata {
+        Strata::None => "all",
+        Strata::Difficulty if difficulty < 1.0 / 3.0 => "easy",
+        Strata::Difficulty if difficulty < 2.0 / 3.0 => "medium",
+        Strata::Difficulty => "hard",
+    }
+}
+
+/// The incumbent's answer as what is expected: as a text, and where it is JSON or a number, as that.
+fn case_of(incumbent: &str) -> Case {
+    let mut expected = vec![Value::String(incumbent.to_owned())];
+    expected.extend(serde_json::from_str::<Value>(incumbent.trim()));
+    Case {
+        id: String::new(),
+        messages: Vec::new(),
+        expected,
+        assertions: Vec::new(),
+        stratum: String::new(),
+        tags: Vec::new(),
+    }
+}
+
+/// What the first choice says: its text, or the tools it calls as JSON. `None` when neither.
+fn said(answer: &Response) -> Option<String> {
+    let parts = &answer.choices.first()?.parts;
+    let calls: Vec<Value> = parts
+        .iter()
+        .filter_map(|part| match part {
+            Part::ToolCall {
+                name, arguments, ..
+            } => {
+                let arguments = serde_json::from_str(arguments)
+                    .unwrap_or_else(|_| Value::String(arguments.clone()));
+                Some(json!({"name": name, "arguments": arguments}))
+            }
+            _ => None,
+        })
+        .collect();
+    if !calls.is_empty() {
+        return Some(Value::Array(calls).to_string());
+    }
+    let text = text(answer);
+    (!text.trim().is_empty()).then_some(text)
+}
+
+fn text(answer: &Response) -> String {
+    let parts = answer.choices.first().map(|choice| choice.parts.iter());
+    let texts = parts.into_iter().flatten().filter_map(|part| match part {
+        Part::Text { text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    texts.collect()
+}
+
+fn is_refusal(answer: &Response) -> bool {
+    let Some(choice) = answer.choices.first() else {
+        return false;
+    };
+    let is_cut = matches!(
+        choice.finish,
+        Some(FinishReason::ContentFilter | FinishReason::Refusal)
+    );
+    let says_so = || {
+        choice
+            .parts
+            .iter()
+            .any(|part| matches!(part, Part::Refusal { .. }))
+    };
+    let begins = || {
+        let start: String = text(answer).trim_start().chars().take(200).collect();
+        let pattern = REFUSAL.as_ref();
+        pattern.is_some_and(|pattern| pattern.is_match(&start.to_lowercase()))
+    };
+    is_cut || says_so() || begins()
+}
+
+/// Whether the answer fits the form that the request asks for; `None` when it asks for none, or calls tools instead.
+fn fits_schema(request: &Request, answer: &Response) -> Option<bool> {
+    let spec = match &request.response_format {
+        ResponseFormat::Text => return None,
+        ResponseFormat::JsonObject => ScorerSpec::Json,
+        ResponseFormat::JsonSchema { schema, .. } => ScorerSpec::JsonSchema {
+            schema: schema.clone(),
+        },
+    };
+    let text = text(answer);
+    if text.is_empty() {
+        return None;
+    }
+    // A schema that is none is the request's affair.
+    let scorer = Scorer::new(spec).ok()?;
+    let case = case_of("");
+    Some(scorer.score(&case, &text).score()?.get() > 0.5)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use freehold_types::answer::Choice;
+
+    fn answer(text: &str) -> Response {
+        Response {
+            choices: vec![Choice {
+                parts: vec![Part::text(text)],
+                finish: Some(FinishReason::Stop),
+                ..Choice::default()
+            }],
+            ..Response::default()
+        }
+    }
+
+    #[test]
+    fn refusals_are_known_by_how_they_begin() {
+        for text in [
+            "I'm sorry, but I can't help with that.",
+            "I cannot assist with this request.",
+            "As an AI language model, I am not able to provide legal help.",
+            "I’m unable to comply.",
+            "Unfortunately, I can't answer that.",
+        ] {
+            assert!(is_refusal(&answer(text)), "{text}");
+        }
+        for text in [
+            "I'm sorry to hear that your parcel is late. Here is what to do.",
+            "You can't return it after 30 days.",
+            "I can help with that.",
+            "positive",
+            "",
+        ] {
+            assert!(!is_refusal(&answer(text)), "{text}");
+        }
+        let mut cut = answer("posi");
+        cut.choices[0].finish = Some(FinishReason::ContentFilter);
+        assert!(is_refusal(&cut));
+    }
+
+    #[test]
+    fn a_schema_is_asked_for_or_not() {
+        let mut request = Request::new(freehold_types::Dialect::OpenaiChat, "m", vec![]);
+        assert_eq!(fits_schema(&request, &answer("no")), None);
+        request.response_format = ResponseFormat::JsonSchema {
+            name: "n".to_owned(),
+            description: None,
+            schema: json!({"type": "object", "required": ["label"]}),
+            strict: None,
+        };
+        assert_eq!(fits_schema(&request, &answer("no")), Some(false));
+        assert_eq!(fits_schema(&request, &answer("{}")), Some(false));
+        assert_eq!(fits_schema(&request, &answer("{\"label\": 1}")), Some(true));
+        request.response_format = ResponseFormat::JsonObject;
+        assert_eq!(fits_schema(&request, &answer("{}")), Some(true));
+    }
+
+    #[test]
+    fn tool_calls_are_what_was_said() {
+        let mut called = answer("");
+        called.choices[0].parts = vec![Part::ToolCall {
+            id: "1".to_owned(),
+            name: "look".to_owned(),
+            arguments: "{\"a\":1}".to_owned(),
+            extra: freehold_types::Extra::new(),
+        }];
+        assert_eq!(
+            said(&called).unwrap(),
+            "[{\"arguments\":{\"a\":1},\"name\":\"look\"}]"
+        );
+        assert_eq!(said(&answer("  ")), None);
+    }
+}
