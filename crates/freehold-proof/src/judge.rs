@@ -139,7 +139,7 @@ impl Rule {
     }
 
     /// Where the candidate stands.
-    fn standing(&self, seen: &Differences, parts: usize) -> Standing {
+    pub(crate) fn standing(&self, seen: &Differences, parts: usize) -> Standing {
         if seen.samples() < self.samples_min {
             return Standing::NotYet;
         }

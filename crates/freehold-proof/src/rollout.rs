@@ -7,9 +7,11 @@
 mod evidence;
 mod order;
 mod planner;
+mod simulate;
 
 pub use evidence::{Arm, Evidence, Guard, GuardEvidence, Mean, Seen};
 pub use order::{
     Autopilot, BadOrder, Change, GuardRule, Guards, Mirror, Order, PairScorer, Stages, Strata,
 };
 pub use planner::{Finding, Stage, State, Step, next};
+pub use simulate::{Truth, whole_rollouts};

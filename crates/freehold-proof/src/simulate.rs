@@ -80,7 +80,7 @@ pub fn rollouts(
 }
 
 /// Whether the incumbent and the candidate answer rightly.
-fn draw(candidate: &Candidate, uniform: f64) -> (bool, bool) {
+pub(crate) fn draw(candidate: &Candidate, uniform: f64) -> (bool, bool) {
     let only_incumbent = candidate.both + candidate.only_incumbent;
     if uniform < candidate.both {
         (true, true)

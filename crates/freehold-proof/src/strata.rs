@@ -55,6 +55,18 @@ impl Stratified {
         &self.strata
     }
 
+    /// Where the candidate stands, as [`Stratified::judge`] says it, without all the figures.
+    #[must_use]
+    pub fn standing(&self, rule: &Rule) -> Standing {
+        let mut together = Differences::default();
+        for differences in self.strata.values() {
+            together.merge(differences);
+        }
+        let parts = self.strata.len() + 1;
+        let each = self.strata.values().chain([&together]);
+        whole(each.map(|differences| rule.standing(differences, parts)))
+    }
+
     /// What the evidence says. Whoever is told that a stratum refutes the whole errs no more often
     /// than the rule allows for all strata together.
     #[must_use]
@@ -71,23 +83,30 @@ impl Stratified {
             .iter()
             .map(|(name, differences)| (name.clone(), rule.judge_among(differences, parts)))
             .collect();
-        let standings: Vec<_> = strata
-            .values()
-            .chain([&all])
-            .map(|one| one.standing)
-            .collect();
-        let standing = if standings.contains(&Standing::Refuted) {
-            Standing::Refuted
-        } else if standings.iter().all(|one| *one == Standing::Proven) {
-            Standing::Proven
-        } else {
-            Standing::NotYet
-        };
+        let each = strata.values().chain([&all]);
+        let standing = whole(each.map(|one| one.standing));
         StratumJudgement {
             standing,
             all,
             strata,
         }
+    }
+}
+
+/// Proven when every part is, refuted when one is.
+fn whole(parts: impl Iterator<Item = Standing>) -> Standing {
+    let mut is_proven = true;
+    for part in parts {
+        match part {
+            Standing::Refuted => return Standing::Refuted,
+            Standing::NotYet => is_proven = false,
+            Standing::Proven => {}
+        }
+    }
+    if is_proven {
+        Standing::Proven
+    } else {
+        Standing::NotYet
     }
 }
 

@@ -183,13 +183,8 @@ impl Evidence {
     #[must_use]
     pub fn findings(&self, order: &Order) -> Vec<Finding> {
         let found = Guard::ALL.into_iter().filter_map(|guard| {
-            let rule = order.guards.rule(guard)?;
+            let rule = guard_rule(order, guard)?;
             let seen = self.guards.get(&guard)?;
-            let rule = Rule {
-                margin: rule.margin,
-                samples_min: GUARD_SAMPLES_MIN,
-                ..shared(&order.rule, tests(order))
-            };
             Some(Finding {
                 what: guard.as_str(),
                 margin: rule.margin,
@@ -215,51 +210,105 @@ fn shared(rule: &Rule, tests: usize) -> Rule {
     }
 }
 
-/// What follows from what was seen in the period under way.
-#[must_use]
-pub fn next(order: &Order, state: &State, seen: &Evidence, now_unix_ms: u64) -> Step {
+/// By which rule a guard calls back, if it stands.
+fn guard_rule(order: &Order, guard: Guard) -> Option<Rule> {
+    let rule = order.guards.rule(guard)?;
+    Some(Rule {
+        margin: rule.margin,
+        samples_min: GUARD_SAMPLES_MIN,
+        ..shared(&order.rule, tests(order))
+    })
+}
+
+/// What follows, without words.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Follows {
+    Wait,
+    Forward(Stage),
+    Renew,
+    Back,
+}
+
+pub(super) fn follows(order: &Order, state: &State, seen: &Evidence, now_unix_ms: u64) -> Follows {
     let stage = state.stage;
     if stage.is_over() {
-        return Step::Wait { missing: vec![] };
+        return Follows::Wait;
     }
-    let scores = seen.scores(order);
-    if let Some(why) = called_back(order, seen, &scores) {
-        return Step::RollBack { why };
+    let objects = |guard: &Guard| {
+        let rule = guard_rule(order, *guard);
+        let judged = rule.zip(seen.guards.get(guard));
+        judged
+            .is_some_and(|(rule, seen)| rule.standing(&seen.differences(), 1) == Standing::Refuted)
+    };
+    let scores = seen.pairs.standing(&shared(&order.rule, tests(order)));
+    if scores == Standing::Refuted || Guard::ALL.iter().any(objects) {
+        return Follows::Back;
     }
-    let elapsed_s = now_unix_ms.saturating_sub(state.entered_unix_ms) / 1_000;
+    let elapsed_s = elapsed_s(state, now_unix_ms);
     let Some(to) = stage.next(order) else {
-        return watched(order, elapsed_s);
+        let is_over = elapsed_s >= order.stages.watch_hours.saturating_mul(3_600);
+        return if is_over {
+            Follows::Renew
+        } else {
+            Follows::Wait
+        };
     };
-    let mut missing = missing(order, state, seen, &scores, elapsed_s);
-    if state.paused {
-        missing.insert(
-            0,
-            "it is paused: `freehold rollout resume` goes on".to_owned(),
-        );
-    }
-    if !missing.is_empty() {
-        return Step::Wait { missing };
-    }
-    let why = why(order, stage, seen, &scores);
-    let may = match order.autopilot {
-        Autopilot::Off => false,
-        Autopilot::Canary => to != Stage::Promoted,
-        Autopilot::Full => true,
+    let is_ready = match stage {
+        Stage::Shadow => scores == Standing::Proven,
+        _ => {
+            seen.candidate_requests >= order.stages.requests_min
+                && elapsed_s >= order.stages.seconds_min
+        }
     };
-    if may || state.accepted {
-        Step::Advance { to, why }
+    if is_ready && !state.paused {
+        Follows::Forward(to)
     } else {
-        Step::Propose { to, why }
+        Follows::Wait
     }
 }
 
-fn called_back(order: &Order, seen: &Evidence, scores: &StratumJudgement) -> Option<String> {
+fn elapsed_s(state: &State, now_unix_ms: u64) -> u64 {
+    now_unix_ms.saturating_sub(state.entered_unix_ms) / 1_000
+}
+
+/// What follows from what was seen in the period under way.
+#[must_use]
+pub fn next(order: &Order, state: &State, seen: &Evidence, now_unix_ms: u64) -> Step {
+    match follows(order, state, seen, now_unix_ms) {
+        Follows::Back => Step::RollBack {
+            why: called_back(order, seen),
+        },
+        Follows::Renew => {
+            let hours = order.stages.watch_hours;
+            let why = format!("{hours} hours are over, and no guard objects");
+            Step::Renew { why }
+        }
+        Follows::Wait => Step::Wait {
+            missing: missing(order, state, seen, elapsed_s(state, now_unix_ms)),
+        },
+        Follows::Forward(to) => {
+            let why = why(order, state.stage, seen);
+            let may = match order.autopilot {
+                Autopilot::Off => false,
+                Autopilot::Canary => to != Stage::Promoted,
+                Autopilot::Full => true,
+            };
+            if may || state.accepted {
+                Step::Advance { to, why }
+            } else {
+                Step::Propose { to, why }
+            }
+        }
+    }
+}
+
+fn called_back(order: &Order, seen: &Evidence) -> String {
     let tripped = seen
         .findings(order)
         .into_iter()
         .find(|finding| finding.judgement.standing == Standing::Refuted);
     if let Some(finding) = tripped {
-        return Some(format!(
+        return format!(
             "guard {}: {} of good requests on the candidate, {} on the incumbent, by {} samples; \
              {} less is allowed",
             finding.what,
@@ -267,35 +316,35 @@ fn called_back(order: &Order, seen: &Evidence, scores: &StratumJudgement) -> Opt
             told(finding.incumbent),
             finding.judgement.samples,
             finding.margin,
-        ));
+        );
     }
-    if scores.standing != Standing::Refuted {
-        return None;
-    }
+    let scores = seen.scores(order);
     let worst = scores
         .strata
         .iter()
         .find(|(_, judgement)| judgement.standing == Standing::Refuted);
     let (stratum, judgement) = worst.map_or(("all", &scores.all), |(name, one)| (name, one));
-    Some(format!(
+    format!(
         "scores: {:+.4} in {stratum} by {} pairs (at most {:+.4}); {} less is allowed",
         judgement.difference, judgement.samples, judgement.interval.high, order.rule.margin
-    ))
+    )
 }
 
 fn told(mean: Option<f64>) -> String {
     mean.map_or_else(|| "?".to_owned(), |mean| format!("{:.1} %", mean * 100.0))
 }
 
-fn missing(
-    order: &Order,
-    state: &State,
-    seen: &Evidence,
-    scores: &StratumJudgement,
-    elapsed_s: u64,
-) -> Vec<String> {
+/// What is missing before the next step, in words.
+fn missing(order: &Order, state: &State, seen: &Evidence, elapsed_s: u64) -> Vec<String> {
     let mut missing = Vec::new();
+    if state.stage.next(order).is_none() {
+        return missing;
+    }
+    if state.paused {
+        missing.push("it is paused: `freehold rollout resume` goes on".to_owned());
+    }
     if state.stage == Stage::Shadow {
+        let scores = seen.scores(order);
         if scores.standing != Standing::Proven {
             let all = &scores.all;
             let more = match (all.more.as_so_far, all.more.if_equal) {
@@ -322,9 +371,9 @@ fn missing(
     missing
 }
 
-fn why(order: &Order, stage: Stage, seen: &Evidence, scores: &StratumJudgement) -> String {
+fn why(order: &Order, stage: Stage, seen: &Evidence) -> String {
     if stage == Stage::Shadow {
-        let all = &scores.all;
+        let all = seen.scores(order).all;
         return format!(
             "proven by a margin of {} on {} pairs: difference {:+.4} ({:+.4} to {:+.4})",
             order.rule.margin, all.samples, all.difference, all.interval.low, all.interval.high
@@ -334,16 +383,6 @@ fn why(order: &Order, stage: Stage, seen: &Evidence, scores: &StratumJudgement) 
         "{} requests on the candidate, and no guard objects",
         seen.candidate_requests
     )
-}
-
-/// A promoted candidate stays watched, stretch by stretch.
-fn watched(order: &Order, elapsed_s: u64) -> Step {
-    let hours = order.stages.watch_hours;
-    if elapsed_s >= hours.saturating_mul(3_600) {
-        let why = format!("{hours} hours are over, and no guard objects");
-        return Step::Renew { why };
-    }
-    Step::Wait { missing: vec![] }
 }
 
 #[cfg(test)]

@@ -15,7 +15,9 @@ Examples:
   freehold proof judge - --json < pairs.jsonl       for scripts
   freehold proof judge pairs.jsonl --model gpt-oss-120b --flow support --save proofs.json
                                                     keeps it for freehold advise --proofs
-  freehold proof simulate                           how often rollouts would end wrongly")]
+  freehold proof simulate                           how often proofs would end wrongly
+  freehold proof simulate --whole --samples-max 20000
+                                                    the same of whole rollouts, with guards and canary")]
 pub(crate) struct ProofArgs {
     /// What to do.
     #[command(subcommand)]
@@ -87,6 +89,10 @@ pub(crate) struct SimulateArgs {
     /// The share of requests that only one of two equal models answers rightly, for each
     #[arg(long, default_value_t = 0.1)]
     pub(crate) disagreement: f64,
+    /// Play whole rollouts: shadow, canary and the errors guard, a fifth of all requests answered by both. Samples are
+    /// requests then
+    #[arg(long)]
+    pub(crate) whole: bool,
     /// The same seed plays the same rollouts
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,

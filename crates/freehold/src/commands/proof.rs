@@ -5,6 +5,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use freehold_planner::Proof;
+use freehold_proof::rollout::{
+    Autopilot, Change, Guards, Mirror, Order, PairScorer, Stages, Strata, Truth, whole_rollouts,
+};
+use freehold_proof::scorers::ScorerSpec;
 use freehold_proof::{
     Candidate, Judgement, Rates, Rule, Score, Standing, Stratified, StratumJudgement, rollouts,
 };
@@ -279,6 +283,55 @@ fn candidates(margin: f64) -> [(&'static str, f64); 5] {
     ]
 }
 
+/// The share of requests on which both sides of a played rollout fail.
+const ERRORS: f64 = 0.02;
+
+/// The order of a played rollout: what `freehold rollout plan` writes, but for more mirroring.
+fn played_order(rule: Rule) -> Order {
+    Order {
+        flow: "played".to_owned(),
+        incumbent: "incumbent".to_owned(),
+        candidate: Change {
+            model: "candidate".to_owned(),
+            system: None,
+            temperature: None,
+        },
+        scorer: PairScorer(ScorerSpec::Json),
+        strata: Strata::None,
+        rule,
+        mirror: Mirror {
+            share: 0.2,
+            ..Mirror::default()
+        },
+        stages: Stages::default(),
+        guards: Guards::default(),
+        autopilot: Autopilot::Full,
+        saving_usd_per_month: None,
+    }
+}
+
+/// Plays one candidate.
+fn play(args: &SimulateArgs, rule: &Rule, candidate: Candidate) -> Rates {
+    let mut random = fastrand::Rng::with_seed(args.seed);
+    let uniform = || random.f64();
+    if args.whole {
+        let truth = Truth {
+            scores: candidate,
+            incumbent_errors: ERRORS,
+            candidate_errors: ERRORS,
+        };
+        whole_rollouts(
+            &truth,
+            &played_order(*rule),
+            args.rollouts,
+            args.samples_max,
+            uniform,
+        )
+    } else {
+        rollouts(&candidate, rule, args.rollouts, args.samples_max, uniform)
+    }
+}
+
 fn simulate(args: &SimulateArgs, out: &mut impl Write) -> Result<()> {
     let rule = rule(args.rule)?;
     let disagreement = args.disagreement;
@@ -296,10 +349,7 @@ fn simulate(args: &SimulateArgs, out: &mut impl Write) -> Result<()> {
             only_incumbent: disagreement + (-difference).max(0.0),
             only_candidate: disagreement + difference.max(0.0),
         };
-        let mut random = fastrand::Rng::with_seed(args.seed);
-        let rates = rollouts(&candidate, &rule, args.rollouts, args.samples_max, || {
-            random.f64()
-        });
+        let rates = play(args, &rule, candidate);
         let share = |count: u64| count as f64 / rates.rollouts as f64;
         played.push(Played {
             candidate: name,
@@ -381,6 +431,7 @@ mod tests {
             rollouts: 50,
             samples_max: 400,
             disagreement: 0.1,
+            whole: false,
             seed: 1,
             rule: RuleArgs {
                 margin: 0.1,
