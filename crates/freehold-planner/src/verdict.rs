@@ -109,7 +109,7 @@ impl Findings<'_> {
             rule,
             because: self.because(),
             conditions: self.conditions(decision, rule, &quality),
-            next: self.next(&quality),
+            next: self.next(decision, &quality),
             quality,
         }
     }
@@ -262,7 +262,21 @@ impl Findings<'_> {
         conditions
     }
 
-    fn next(&self, quality: &Quality) -> Experiment {
+    /// The flow to begin with: the largest of the plan, else the largest of all.
+    fn flow_to_move(&self) -> &str {
+        let planned = &self.best.told.flows;
+        let of = |only_planned: bool| {
+            let units = self.units.iter().map(|unit| &unit.traffic);
+            units
+                .filter(|traffic| !only_planned || planned.contains(&traffic.flow))
+                .max_by(|one, other| one.requests.total_cmp(&other.requests))
+        };
+        of(true)
+            .or_else(|| of(false))
+            .map_or("FLOW", |traffic| traffic.flow.as_str())
+    }
+
+    fn next(&self, decision: Decision, quality: &Quality) -> Experiment {
         let told = &self.best.told;
         if self.case.traffic.is_generated || self.case.traffic.recorded_hours < 168.0 {
             return Experiment {
@@ -272,6 +286,23 @@ impl Findings<'_> {
                 cost: "nothing but the API bill that you pay anyway".to_owned(),
             };
         }
+        let flow = quoted(self.flow_to_move());
+        if let (Quality::Proven(evidence), true) = (quality, decision != Decision::Rent) {
+            return Experiment {
+                why: format!(
+                    "{} is proven ({evidence}): move `{flow}` to it step by step, and back by itself.",
+                    told.model
+                ),
+                command: format!(
+                    "freehold rollout plan --flow {flow} --from '*' --to BACKEND/{} --scorer SCORER --saving {:.0} \
+                     --out move.yaml",
+                    told.model,
+                    told.saving.p50.max(0.0)
+                ),
+                cost: "the servers, and nothing that cannot be taken back within a second"
+                    .to_owned(),
+            };
+        }
         if *quality == Quality::Unproven
             && let Some(hosted) = self.hosted
         {
@@ -279,13 +310,16 @@ impl Findings<'_> {
             let per_request = hosted.usd / month.requests.max(1.0);
             return Experiment {
                 why: format!(
-                    "Whether {} is good enough, before any GPU is rented.",
+                    "Whether {} is good enough, unseen beside what serves `{flow}` today, before any GPU is rented.",
                     told.model
                 ),
-                command: format!("freehold chat --model {} 'a prompt of yours'", hosted.usual),
+                command: format!(
+                    "freehold rollout plan --flow {flow} --from '*' --to {} --scorer SCORER --out move.yaml",
+                    hosted.usual
+                ),
                 cost: format!(
-                    "about {} for 200 prompts of your usual length",
-                    small_usd(per_request * 200.0)
+                    "about {} for 1,000 mirrored requests, of which a proof usually takes fewer",
+                    small_usd(per_request * 1_000.0)
                 ),
             };
         }
@@ -324,6 +358,15 @@ impl Findings<'_> {
             ..alone
         }
     }
+}
+
+/// A name as a shell takes it.
+fn quoted(name: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/');
+    if !name.is_empty() && name.chars().all(is_plain) {
+        return name.to_owned();
+    }
+    format!("'{}'", name.replace('\'', "'\\''"))
 }
 
 fn percent(share: f64) -> String {

@@ -8,7 +8,8 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use freehold_planner::{Advice, Answers, Case, Traffic, report};
+use freehold_planner::{Advice, Answers, Case, Proof, Traffic, report};
+use freehold_store::StoreSettings;
 use freehold_workload::{Imported, reuse};
 
 use super::export::Place;
@@ -26,7 +27,8 @@ pub(crate) async fn run(args: AdviseArgs, settings: Option<&Settings>) -> Result
         .filter(|_| args.ledger)
         .map(|settings| &settings.ledger);
     let imported = workload_source::read(&args.trace, ledger, &args.read).await?;
-    let advice = answer(&args, &imported, answers.clone(), settings)?;
+    let proofs = proofs(&args, ledger).await?;
+    let advice = answer(&args, &imported, (answers.clone(), proofs), settings)?;
     if let Some(path) = &args.html {
         let page = report::html(&advice, &answers, &title(&args))?;
         write_file(path, &page, args.force)?;
@@ -46,7 +48,7 @@ pub(crate) async fn run(args: AdviseArgs, settings: Option<&Settings>) -> Result
 fn answer(
     args: &AdviseArgs,
     imported: &Imported,
-    answers: Answers,
+    (answers, proofs): (Answers, Vec<Proof>),
     settings: Option<&Settings>,
 ) -> Result<Advice> {
     let workload = &imported.workload;
@@ -91,10 +93,25 @@ fn answer(
         assumptions,
         answers,
         flow_bounds,
-        proofs: question::proofs(&args.known)?,
+        proofs,
         settings: question::settings(args),
         notes,
     })?)
+}
+
+/// What was proven: what a file says, and where it says nothing, what the ledger's rollouts found.
+async fn proofs(args: &AdviseArgs, ledger: Option<&StoreSettings>) -> Result<Vec<Proof>> {
+    let mut proofs = question::proofs(&args.known)?;
+    let Some(ledger) = ledger else {
+        return Ok(proofs);
+    };
+    for found in super::rollout::proofs(ledger).await? {
+        let is_same = |known: &Proof| known.flow == found.flow && known.model == found.model;
+        if !proofs.iter().any(is_same) {
+            proofs.push(found);
+        }
+    }
+    Ok(proofs)
 }
 
 fn title(args: &AdviseArgs) -> String {

@@ -8,6 +8,7 @@ use std::io::Write;
 
 use anyhow::{Context, Result, bail};
 use freehold_loops::{By, Record, Rollout};
+use freehold_planner::Proof;
 use freehold_ports::{Clock, SystemClock};
 use freehold_proof::rollout::{Stage, Step, next};
 use freehold_store::{Rollouts, StartError, StoreError, StoreSettings};
@@ -153,6 +154,43 @@ fn abort(
 ) -> Result<String> {
     rollout.come_to(Stage::Aborted, By::Operator, "aborted".to_owned(), now);
     Ok("aborted: everything goes back to where it was".to_owned())
+}
+
+/// What rollouts have proven or refuted, for the advisor: of each flow and model the latest. Models are named as the
+/// advisor names them, without their backend.
+pub(crate) async fn proofs(settings: &StoreSettings) -> Result<Vec<Proof>> {
+    let store = Rollouts::new(settings.database.clone());
+    let mut proofs: Vec<Proof> = Vec::new();
+    for record in all(&store, false).await? {
+        let Rollout { order, history, .. } = &record.rollout;
+        let found = history.iter().rev().find_map(|event| match event.stage {
+            Stage::RolledBack => Some((false, event)),
+            Stage::Canary(0) if event.by == By::Loop => Some((true, event)),
+            _ => None,
+        });
+        let Some((is_good_enough, event)) = found else {
+            continue;
+        };
+        let (_, model) = order
+            .candidate
+            .model
+            .rsplit_once('/')
+            .unwrap_or(("", &order.candidate.model));
+        let flow = Some(order.flow.clone());
+        if proofs
+            .iter()
+            .any(|other| other.flow == flow && other.model == model)
+        {
+            continue;
+        }
+        proofs.push(Proof {
+            flow,
+            model: model.to_owned(),
+            is_good_enough,
+            evidence: format!("rollout {}: {}", record.id, event.why),
+        });
+    }
+    Ok(proofs)
 }
 
 /// All rollouts, the latest first.
