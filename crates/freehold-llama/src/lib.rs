@@ -18,6 +18,7 @@ mod gguf;
 mod libraries;
 mod model_info;
 mod output;
+mod requantise;
 mod settings;
 
 pub use adapter::{EmbeddedBackend, EmbeddedModel};
@@ -28,4 +29,5 @@ pub use engine::{Engine, Generation, ShutDown};
 pub use error::{GgufError, LoadError, RequestError};
 pub use libraries::{DIRECTORY_VARIABLE, devices, search_path};
 pub use model_info::{MemoryEstimate, ModelInfo, RecommendedSampling, available_memory_bytes};
+pub use requantise::{RequantiseError, WeightFormat, requantise};
 pub use settings::EngineSettings;

@@ -230,7 +230,8 @@ fn said(answer: &Response) -> Option<String> {
         })
         .collect();
     if !calls.is_empty() {
-        return Some(Value::Array(calls).to_string());
+        // In one order of fields, whoever wrote them.
+        return serde_json_canonicalizer::to_string(&calls).ok();
     }
     let text = text(answer);
     (!text.trim().is_empty()).then_some(text)

@@ -140,23 +140,34 @@ impl Local {
         })
     }
 
-    /// Guards look at a client's request.
-    pub(crate) fn watch(&mut self, seen: &Watched) {
-        let Some(side) = served(seen) else {
+    /// Counts a client's request.
+    pub(crate) fn count(&mut self, seen: &Watched) {
+        if served(seen).is_none() {
             return;
-        };
+        }
         let cost = seen.cost.map_or(0, nanos);
-        let arm = match seen.side {
+        match seen.side {
             RolloutSide::Incumbent => {
                 self.own.incumbent_requests += 1;
                 self.own.incumbent_nano_usd += cost;
-                Arm::Incumbent
             }
             RolloutSide::Candidate => {
                 self.own.candidate_requests += 1;
                 self.own.candidate_nano_usd += cost;
-                Arm::Candidate
             }
+        }
+        self.is_dirty = true;
+    }
+
+    /// Guards look at a request that one side answered. Of those that both did they look at the pair only: nothing may
+    /// count twice.
+    pub(crate) fn watch(&mut self, seen: &Watched) {
+        let Some(side) = served(seen) else {
+            return;
+        };
+        let arm = match seen.side {
+            RolloutSide::Incumbent => Arm::Incumbent,
+            RolloutSide::Candidate => Arm::Candidate,
         };
         let signals = signals(&self.order, &seen.request, side);
         self.own.watch(arm, &signals, &self.earlier);
@@ -198,8 +209,9 @@ impl Local {
             Some(cost) => self.own.mirror_nano_usd += cost,
             None => self.own.mirror_cost_unknown += 1,
         }
-        if let Some((incumbent, candidate)) = &done.compared.signals {
-            self.own.watch_pair(incumbent, candidate);
+        match &done.compared.signals {
+            Some((incumbent, candidate)) => self.own.watch_pair(incumbent, candidate),
+            None => self.watch(seen),
         }
         let mut row = PairBody {
             served: seen.side,

@@ -76,14 +76,13 @@ impl Watcher for Watch {
         if seen.step.period != local.period() {
             return;
         }
-        local.watch(&seen);
-        if !seen.mirrored {
-            return;
-        }
-        let Some(runner) = self.0.runner.get() else {
-            return;
+        local.count(&seen);
+        let runner = self.0.runner.get().filter(|_| seen.mirrored);
+        let Some(runner) = runner else {
+            return local.watch(&seen);
         };
         if !local.admit(&seen) {
+            local.watch(&seen);
             metrics::counter!("freehold_mirrored_requests_total", "result" => "skipped")
                 .increment(1);
             return;

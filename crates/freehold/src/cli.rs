@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) mod advise;
 mod calibrate;
+mod demo;
 mod eval;
 mod export;
 mod keys;
@@ -20,6 +21,7 @@ mod workload;
 
 pub(crate) use advise::AdviseArgs;
 pub(crate) use calibrate::CalibrateArgs;
+pub(crate) use demo::DemoArgs;
 pub(crate) use eval::{CompareArgs, EvalArgs, EvalCiArgs, EvalCommand, EvalRunArgs, EvalShowArgs};
 pub(crate) use export::{ExportArgs, ExportFormat};
 pub(crate) use keys::{KeysArgs, KeysCommand, KeysCreateArgs};
@@ -114,6 +116,7 @@ pub(crate) enum Command {
     /// Judge whether a candidate is not worse than the incumbent
     Proof(ProofArgs),
     Rollout(RolloutArgs),
+    Demo(DemoArgs),
     /// Tell whether a model fits into GPUs, with which context and how many requests at once
     Fit(FitArgs),
     /// Simulate model servers of your own, and measure how good that is

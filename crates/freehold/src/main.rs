@@ -111,6 +111,7 @@ async fn run(cli: Cli) -> miette::Result<bool> {
         Command::Erase(args) => commands::erase::run(args, settings()?).await.map_err(told),
         Command::Eval(args) => return commands::eval::run(*args).await.map_err(told),
         Command::Proof(args) => return commands::proof::run(args).map_err(told),
+        Command::Demo(args) => return commands::demo::run(args).await.map_err(told),
         Command::Rollout(args) => commands::rollout::run(args, &ledger()?).await.map_err(told),
         Command::Fit(args) => commands::sim::run_fit(&args).map_err(told),
         Command::Sim(args) => {

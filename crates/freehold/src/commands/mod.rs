@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod calibrate;
 pub(crate) mod chat;
 pub(crate) mod config_command;
+pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod erase;
 pub(crate) mod eval;

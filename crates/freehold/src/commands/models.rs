@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -129,14 +130,24 @@ async fn remove(store: &Store, model: &str) -> anyhow::Result<()> {
 
 /// Standard output gets the path alone, so that it can be put into another command.
 async fn path(store: &Store, model: &str) -> anyhow::Result<()> {
+    let path = verified(store, model).await?;
+    writeln!(std::io::stdout().lock(), "{}", path.display())?;
+    Ok(())
+}
+
+/// Where a model of the store lies, once its file is verified.
+pub(crate) async fn verified_path(model: &str) -> anyhow::Result<PathBuf> {
+    let store = Store::from_environment().map_err(|error| told(&error))?;
+    verified(&store, model).await
+}
+
+async fn verified(store: &Store, model: &str) -> anyhow::Result<PathBuf> {
     let reporter = Arc::new(Reporter::new());
     let opened = store
         .open_verified(&parsed(model)?, Arc::clone(&reporter) as _)
         .await;
     reporter.finish();
-    let model = opened.map_err(|error| told(&error))?;
-    writeln!(std::io::stdout().lock(), "{}", model.path.display())?;
-    Ok(())
+    Ok(opened.map_err(|error| told(&error))?.path)
 }
 
 fn parsed<T: std::str::FromStr<Err = ModelError>>(text: &str) -> anyhow::Result<T> {
