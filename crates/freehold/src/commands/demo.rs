@@ -52,7 +52,7 @@ const PLAN: [&str; 16] = [
     "--scorer",
     "fields",
     "--margin",
-    "0.2",
+    "0.25",
     "--mirror",
     "100",
     "--steps",
