@@ -10,6 +10,7 @@ mod calibrate;
 mod demo;
 mod eval;
 mod export;
+mod feedback;
 mod keys;
 mod prices;
 mod privacy;
@@ -24,6 +25,7 @@ pub(crate) use calibrate::CalibrateArgs;
 pub(crate) use demo::DemoArgs;
 pub(crate) use eval::{CompareArgs, EvalArgs, EvalCiArgs, EvalCommand, EvalRunArgs, EvalShowArgs};
 pub(crate) use export::{ExportArgs, ExportFormat};
+pub(crate) use feedback::{FeedbackArgs, FeedbackBy};
 pub(crate) use keys::{KeysArgs, KeysCommand, KeysCreateArgs};
 pub(crate) use prices::{
     BookSource, PricesArgs, PricesCommand, PricesDiffArgs, PricesListArgs, PricesUpdateArgs,
@@ -117,6 +119,7 @@ pub(crate) enum Command {
     Proof(ProofArgs),
     Rollout(RolloutArgs),
     Demo(DemoArgs),
+    Feedback(FeedbackArgs),
     /// Tell whether a model fits into GPUs, with which context and how many requests at once
     Fit(FitArgs),
     /// Simulate model servers of your own, and measure how good that is

@@ -96,12 +96,9 @@ async fn run(cli: Cli) -> miette::Result<bool> {
             return commands::policy::run(args, &settings()?).map_err(told);
         }
         Command::Audit(args) => {
-            let settings = match &args.dir {
+            let settings = match args.dir.as_deref() {
                 Some(dir) => commands::audit::settings_of(dir),
-                None => {
-                    let settings = settings()?;
-                    settings.audit.settings
-                }
+                None => settings()?.audit.settings,
             };
             return commands::audit::run(args, &settings).map_err(told);
         }
@@ -111,6 +108,9 @@ async fn run(cli: Cli) -> miette::Result<bool> {
         Command::Erase(args) => commands::erase::run(args, settings()?).await.map_err(told),
         Command::Eval(args) => return commands::eval::run(*args).await.map_err(told),
         Command::Proof(args) => return commands::proof::run(args).map_err(told),
+        Command::Feedback(args) => commands::feedback::run(args, &ledger()?)
+            .await
+            .map_err(told),
         Command::Demo(args) => return commands::demo::run(args).await.map_err(told),
         Command::Rollout(args) => commands::rollout::run(args, &ledger()?).await.map_err(told),
         Command::Fit(args) => commands::sim::run_fit(&args).map_err(told),

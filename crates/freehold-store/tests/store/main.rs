@@ -10,5 +10,6 @@ mod homes;
 mod ledger;
 mod outage;
 mod replicas;
+mod rollouts;
 mod server;
 mod usage;

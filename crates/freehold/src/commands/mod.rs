@@ -11,6 +11,7 @@ pub(crate) mod erase;
 pub(crate) mod eval;
 pub(crate) mod explain;
 pub(crate) mod export;
+pub(crate) mod feedback;
 pub(crate) mod flows;
 pub(crate) mod guard;
 pub(crate) mod keys;

@@ -520,6 +520,20 @@ async fn feedback_is_kept_and_calls_a_candidate_back() {
     }
     let history = street.machine.done(&["rollout", "history", &id]).flat();
     assert!(history.contains("rolled back guard feedback:"), "{history}");
+    let told = street
+        .machine
+        .done(&["feedback", "--by", "flow,rollout", "--json"])
+        .json();
+    let lines = told.as_array().unwrap();
+    assert_eq!(lines.len(), 2, "{told}");
+    for line in lines {
+        let is_own = line["group"][1].as_str().unwrap().ends_with("candidate");
+        let mean = if is_own { 0.0 } else { 1.0 };
+        assert_eq!(line["mean_score"], mean, "{told}");
+        assert_eq!(line["labels"]["user"], line["count"], "{told}");
+    }
+    let told = street.machine.done(&["feedback"]).flat();
+    assert!(told.contains("support") && told.contains("own/m"), "{told}");
     let stranger = json!({"request_id": "req_018f0000000070008000000000000000", "score": 1});
     let (status, _, body) = gateway.post("/v1/feedback", &stranger);
     assert_eq!(status, 404, "{body}");
