@@ -3,11 +3,13 @@
 mod promptfoo;
 mod read;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+
+use crate::differences::Score;
 
 pub use read::{BadDataSet, Form, read};
 
@@ -86,6 +88,9 @@ pub struct Case {
     pub stratum: String,
     /// Further words about it.
     pub tags: Vec<String>,
+    /// What a person gave the answer that is asked for: judges are held against it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_score: Option<Score>,
 }
 
 impl Case {
@@ -154,6 +159,17 @@ impl DataSet {
         Ok(hex(&Sha256::digest(canonical)))
     }
 
+    /// The cases with these ids; `None` when one is not there.
+    #[must_use]
+    pub fn only(&self, ids: &BTreeSet<&str>) -> Option<Self> {
+        let chosen = self
+            .cases
+            .iter()
+            .filter(|case| ids.contains(case.id.as_str()));
+        let cases: Vec<Case> = chosen.cloned().collect();
+        (cases.len() == ids.len()).then_some(Self { cases })
+    }
+
     /// So many of the cases: of every stratum its share, at least one where there is room for that, chosen by seed.
     #[must_use]
     pub fn sample(&self, count: usize, seed: u64) -> Self {
@@ -214,7 +230,7 @@ fn shares(sizes: &[usize], count: usize) -> Vec<usize> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

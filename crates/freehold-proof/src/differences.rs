@@ -39,6 +39,11 @@ impl Score {
         Self(f64::from(u8::from(is_right)))
     }
 
+    /// Halfway between right and wrong.
+    pub(crate) const fn half() -> Self {
+        Self(0.5)
+    }
+
     /// The number.
     #[must_use]
     pub fn get(self) -> f64 {

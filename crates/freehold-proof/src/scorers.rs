@@ -3,6 +3,8 @@
 //! A score goes from 0 to 1. What cannot be scored is never a silent zero: a scorer that does not apply to a case
 //! skips it, and one that breaks on it fails, each with a reason.
 
+mod agreement;
+pub mod judge;
 mod labels;
 mod number;
 mod structure;
@@ -14,6 +16,8 @@ use serde_json::Value;
 use crate::dataset::{Assertion, Case};
 use crate::differences::Score;
 
+pub use agreement::Agreement;
+use judge::Verdicts;
 pub use labels::{Confusion, LabelFigures};
 pub use text::{chrf, normalised, rouge_l};
 
@@ -59,6 +63,38 @@ pub enum ScorerSpec {
     Chrf,
     /// The F-measure of ROUGE-L by the best of the expected texts.
     RougeL,
+    /// A model grades the answer.
+    Judge {
+        /// The model.
+        model: String,
+        /// What it goes by.
+        rubric: String,
+    },
+    /// A model says whose answer is better; the score is the candidate's.
+    Pairwise {
+        /// The model.
+        model: String,
+        /// What it goes by.
+        criteria: String,
+        /// Whose answers were in use: a name, and the SHA-256 of the answers.
+        incumbent: String,
+        /// Whose may take their place.
+        candidate: String,
+    },
+    /// How near the answer's embedding is to that of the nearest expected text.
+    Embedding {
+        /// The model that embeds.
+        model: String,
+    },
+    /// A program says how good the answer is.
+    Command {
+        /// Its file's name.
+        program: String,
+        /// SHA-256 of the file.
+        sha256: String,
+    },
+    /// People say how good the answer is.
+    Review,
 }
 
 impl ScorerSpec {
@@ -78,7 +114,25 @@ impl ScorerSpec {
             Self::Label { .. } => "label",
             Self::Chrf => "chrf",
             Self::RougeL => "rouge-l",
+            Self::Judge { .. } => "judge",
+            Self::Pairwise { .. } => "pairwise",
+            Self::Embedding { .. } => "embedding",
+            Self::Command { .. } => "command",
+            Self::Review => "review",
         }
+    }
+
+    /// Whether somebody must be asked: a model, a program or a person. [`Scorer::score`] cannot score by these.
+    #[must_use]
+    pub const fn is_asked(&self) -> bool {
+        matches!(
+            self,
+            Self::Judge { .. }
+                | Self::Pairwise { .. }
+                | Self::Embedding { .. }
+                | Self::Command { .. }
+                | Self::Review
+        )
     }
 }
 
@@ -106,6 +160,9 @@ pub enum Outcome {
         /// Of classification: which label was expected and given.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         labels: Option<Labelled>,
+        /// Of a judge of pairs: what it said in both orders.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        verdicts: Option<Verdicts>,
     },
     /// The scorer does not apply to this case, or there is no answer.
     Skipped {
@@ -143,13 +200,25 @@ impl Outcome {
         Self::of(f64::from(u8::from(is_right)), reason)
     }
 
+    /// What a judge said of a pair in both orders.
+    #[must_use]
+    pub fn preferred(verdicts: Verdicts, reason: impl Into<String>) -> Self {
+        Self::Scored {
+            score: verdicts.score(),
+            reason: reason.into(),
+            labels: None,
+            verdicts: Some(verdicts),
+        }
+    }
+
     /// A number that is no score is the scorer's error.
-    pub(crate) fn of(score: f64, reason: impl Into<String>) -> Self {
+    pub fn of(score: f64, reason: impl Into<String>) -> Self {
         match Score::new(score) {
             Ok(score) => Self::Scored {
                 score,
                 reason: reason.into(),
                 labels: None,
+                verdicts: None,
             },
             Err(error) => Self::failed(error.to_string()),
         }
@@ -163,7 +232,9 @@ impl Outcome {
         }
     }
 
-    pub(crate) fn failed(reason: impl Into<String>) -> Self {
+    /// The scorer broke.
+    #[must_use]
+    pub fn failed(reason: impl Into<String>) -> Self {
         Self::Failed {
             reason: reason.into(),
         }
@@ -228,7 +299,11 @@ impl Scorer {
         let (applies, wanted) = match &self.spec {
             ScorerSpec::Regex { pattern: Some(_) }
             | ScorerSpec::Json
-            | ScorerSpec::JsonSchema { .. } => (true, ""),
+            | ScorerSpec::JsonSchema { .. }
+            | ScorerSpec::Judge { .. }
+            | ScorerSpec::Pairwise { .. }
+            | ScorerSpec::Command { .. }
+            | ScorerSpec::Review => (true, ""),
             ScorerSpec::Assert => (!case.assertions.is_empty(), "the case asserts nothing"),
             ScorerSpec::Fields => (
                 case.expected
@@ -253,7 +328,7 @@ impl Scorer {
         if let Some(reason) = self.skips(case) {
             return Outcome::skipped(reason);
         }
-        let texts: Vec<String> = case.expected.iter().filter_map(text_of).collect();
+        let texts = texts(case);
         match (&self.spec, &self.prepared) {
             (ScorerSpec::Exact, _) => {
                 let is_right = texts.iter().any(|text| text.trim() == answer.trim());
@@ -281,8 +356,28 @@ impl Scorer {
             (ScorerSpec::JsonSchema { .. } | ScorerSpec::Label { .. }, _) => {
                 Outcome::failed("the scorer was not prepared")
             }
+            _ => Outcome::failed("this scorer has to be asked"),
         }
     }
+}
+
+/// The texts that a case expects.
+#[must_use]
+pub fn texts(case: &Case) -> Vec<String> {
+    case.expected.iter().filter_map(text_of).collect()
+}
+
+/// The cosine of two embeddings, from -1 to 1; none when they differ in length, or one has no direction.
+#[must_use]
+pub fn cosine(first: &[f64], second: &[f64]) -> Option<f64> {
+    if first.len() != second.len() {
+        return None;
+    }
+    let dot =
+        |one: &[f64], other: &[f64]| -> f64 { one.iter().zip(other).map(|(x, y)| x * y).sum() };
+    let lengths = (dot(first, first) * dot(second, second)).sqrt();
+    let cosine = dot(first, second) / lengths;
+    cosine.is_finite().then(|| cosine.clamp(-1.0, 1.0))
 }
 
 /// Texts, numbers and truth values are compared as texts; objects and lists are not.

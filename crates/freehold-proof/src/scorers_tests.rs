@@ -14,6 +14,7 @@ fn case(expected: &[Value]) -> Case {
         assertions: Vec::new(),
         stratum: STRATUM.to_owned(),
         tags: Vec::new(),
+        expected_score: None,
     }
 }
 
@@ -309,4 +310,25 @@ fn specs_and_outcomes_are_read_as_written() {
     }
     let no_score = serde_json::from_str::<Outcome>(r#"{"outcome": "scored", "score": 2}"#);
     assert!(no_score.is_err());
+}
+
+#[test]
+fn embeddings_are_near_by_their_angle() {
+    close(cosine(&[1.0, 0.0], &[2.0, 0.0]).unwrap(), 1.0);
+    close(cosine(&[1.0, 0.0], &[0.0, 3.0]).unwrap(), 0.0);
+    close(cosine(&[1.0, 1.0], &[-1.0, -1.0]).unwrap(), -1.0);
+    assert_eq!(cosine(&[1.0], &[1.0, 0.0]), None);
+    assert_eq!(cosine(&[0.0, 0.0], &[1.0, 0.0]), None);
+    assert_eq!(cosine(&[f64::INFINITY], &[1.0]), None);
+}
+
+#[test]
+fn whoever_must_be_asked_is_never_guessed() {
+    let spec = ScorerSpec::Judge {
+        model: "m".to_owned(),
+        rubric: "r".to_owned(),
+    };
+    assert!(spec.is_asked() && !ScorerSpec::Exact.is_asked());
+    let failed = score(spec, &[], "x");
+    assert!(matches!(failed, Outcome::Failed { .. }), "{failed:?}");
 }

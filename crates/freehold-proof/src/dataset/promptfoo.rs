@@ -95,6 +95,7 @@ fn case(template: &str, default: &Value, test: &Value) -> Result<Case, String> {
         expected: expected.collect(),
         stratum: stratum.unwrap_or(STRATUM).to_owned(),
         tags: Vec::new(),
+        expected_score: None,
         assertions,
     })
 }

@@ -5,6 +5,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::differences::Score;
+
 use super::{Assertion, Case, Gathered, Message, Read, Role, Row, STRATUM, promptfoo};
 
 /// How a data set is written.
@@ -113,6 +115,7 @@ struct OwnRow {
     stratum: Option<String>,
     #[serde(default)]
     tags: Vec<String>,
+    expected_score: Option<Score>,
 }
 
 fn row(line: &str, form: Form) -> Result<(Option<String>, Case), String> {
@@ -138,6 +141,7 @@ fn row(line: &str, form: Form) -> Result<(Option<String>, Case), String> {
         assertions: row.assertions,
         stratum: row.stratum.unwrap_or_else(|| STRATUM.to_owned()),
         tags: row.tags,
+        expected_score: row.expected_score,
     };
     Ok((id, case))
 }
@@ -153,6 +157,7 @@ fn openai(row: &Map<String, Value>) -> Result<(Option<String>, Case), String> {
         assertions: Vec::new(),
         stratum: text("stratum").unwrap_or_else(|| STRATUM.to_owned()),
         tags: Vec::new(),
+        expected_score: None,
     };
     let id = row.get("id").map(id_text).transpose()?;
     Ok((id, case))

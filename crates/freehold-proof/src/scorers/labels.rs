@@ -75,6 +75,7 @@ impl Labels {
                 expected: (*expected).clone(),
                 given: given.map(str::to_owned),
             }),
+            verdicts: None,
         }
     }
 }
