@@ -6,7 +6,8 @@
 //! and stops when it suits errs far more often. These tests are e-processes: the promise holds at
 //! every moment at once, however often one looks and whenever one stops (Ville's inequality).
 //!
-//! Scores come from [`dataset`]s and [`scorers`], or from wherever an operator has them.
+//! Scores come from [`dataset`]s and [`scorers`], or from wherever an operator has them. [`drift`] watches whether a
+//! deployment still answers as it did.
 //!
 //! This crate never does I/O, never reads a clock and draws no random numbers.
 
@@ -14,6 +15,7 @@ mod apart;
 mod betting;
 pub mod dataset;
 mod differences;
+pub mod drift;
 mod judge;
 pub mod rollout;
 mod running;
