@@ -23,7 +23,10 @@ mod workload;
 pub(crate) use advise::AdviseArgs;
 pub(crate) use calibrate::CalibrateArgs;
 pub(crate) use demo::DemoArgs;
-pub(crate) use eval::{CompareArgs, EvalArgs, EvalCiArgs, EvalCommand, EvalRunArgs, EvalShowArgs};
+pub(crate) use eval::{
+    CompareArgs, EvalArgs, EvalCiArgs, EvalCommand, EvalDatasetArgs, EvalJudgeArgs, EvalReviewArgs,
+    EvalRunArgs, EvalShowArgs, ScoringArgs,
+};
 pub(crate) use export::{ExportArgs, ExportFormat};
 pub(crate) use feedback::{FeedbackArgs, FeedbackBy};
 pub(crate) use keys::{KeysArgs, KeysCommand, KeysCreateArgs};

@@ -106,7 +106,10 @@ async fn run(cli: Cli) -> miette::Result<bool> {
             .await
             .map_err(told),
         Command::Erase(args) => commands::erase::run(args, settings()?).await.map_err(told),
-        Command::Eval(args) => return commands::eval::run(*args).await.map_err(told),
+        Command::Eval(args) => {
+            let settings = args.reads_prompts().then(settings).transpose()?;
+            return commands::eval::run(*args, settings).await.map_err(told);
+        }
         Command::Proof(args) => return commands::proof::run(args).map_err(told),
         Command::Feedback(args) => commands::feedback::run(args, &ledger()?)
             .await

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use freehold_proof::dataset::Form;
 
-use super::RuleArgs;
+use super::{RuleArgs, StoredArgs};
 
 /// Ask a model a data set's questions, score the answers, and compare two models.
 #[derive(Debug, Args)]
@@ -15,6 +15,9 @@ Examples:
   freehold eval run support.jsonl --model local/qwen --scorer exact --out owned.jsonl
   freehold eval show owned.jsonl
   freehold eval compare rented.jsonl owned.jsonl --margin 0.03
+  freehold eval judge rented.jsonl owned.jsonl --judge-model openai/gpt-4o-mini
+  freehold eval review owned.jsonl --sample 50 --out queue.csv
+  freehold eval dataset --from-prompts --flow support --since 7d --limit 300 --out support.jsonl
   freehold eval ci suite.yaml --junit report.xml
 
 docs/eval.md describes data sets, scorers and results.")]
@@ -22,6 +25,13 @@ pub(crate) struct EvalArgs {
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: EvalCommand,
+}
+
+impl EvalArgs {
+    /// Whether it reads stored prompts, and needs a configuration for that.
+    pub(crate) const fn reads_prompts(&self) -> bool {
+        matches!(self.command, EvalCommand::Dataset(_))
+    }
 }
 
 /// What to do.
@@ -44,6 +54,20 @@ pub(crate) enum EvalCommand {
     ///
     /// Asks afresh each time. Exit status: 0 when every check passes, 1 when one fails or the run ends early.
     Ci(EvalCiArgs),
+    /// Let a model say, pair by pair, whose answers are better
+    ///
+    /// Each pair is asked twice, with the order swapped; where the orders disagree it is a tie. The candidate's scores
+    /// (win 1, tie 0.5, loss 0) against the incumbent's are judged as `freehold proof judge` does. A judgement that was
+    /// broken off goes on when it is started again. Exit status: 0 when it is proven, 1 when not.
+    Judge(EvalJudgeArgs),
+    /// Write answers for people to score, without the models' names, or read their scores back
+    ///
+    /// The queue is CSV or, by its name's end, JSONL. Whose answer a row is follows from its item and the results only.
+    Review(EvalReviewArgs),
+    /// Make a data set of stored prompts; that goes into the audit trail
+    ///
+    /// Texts are as they are stored: masked, unless a rule lets the original be stored.
+    Dataset(EvalDatasetArgs),
 }
 
 /// What to ask whom.
@@ -55,9 +79,11 @@ Examples:
   freehold eval run promptfoo.yaml --model m --url http://127.0.0.1:8000 --scorer assert --limit 200
   freehold eval run extract.jsonl --model m --scorer json-schema=schema.json --scorer fields
   freehold eval run qa.jsonl --model m --scorer number=1% --dry-run     say what would be sent
+  freehold eval run mails.jsonl --model m --scorer judge=rubric.md --judge-model openai/gpt-4o-mini
+  freehold eval run code.jsonl --model m --scorer command=./check.sh
 
 Scorers: exact, normalised, contains, regex[=PATTERN], assert, json, json-schema=FILE, fields,
-number[=TOLERANCE or %], label[=A,B,...], chrf, rouge-l")]
+number[=TOLERANCE or %], label[=A,B,...], chrf, rouge-l, judge=RUBRIC, embedding=MODEL, command=PROGRAM")]
 pub(crate) struct EvalRunArgs {
     /// The data set: our own JSONL, OpenAI's evals, or a promptfoo configuration; `-` for standard input
     pub(crate) dataset: PathBuf,
@@ -118,9 +144,35 @@ pub(crate) struct EvalRunArgs {
     /// Say what would be sent, and end
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Whom scorers ask.
+    #[command(flatten)]
+    pub(crate) scoring: ScoringArgs,
     /// Print the summary as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Whom scorers ask.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ScoringArgs {
+    /// The model that judges
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) judge_model: Option<String>,
+    /// Tokens of a judge's longest answer
+    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) judge_max_tokens: u32,
+    /// The server that has the models that judge and embed [default: --url]
+    #[arg(long, value_name = "URL")]
+    pub(crate) scorer_url: Option<String>,
+    /// The environment variable that holds that server's API key [default: --key-env, unless --scorer-url is given]
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) scorer_key_env: Option<String>,
+    /// Whose list price counts for scorers' models that the price book does not have, as PROVIDER/MODEL
+    #[arg(long, value_name = "NAME")]
+    pub(crate) scorer_price_as: Option<String>,
+    /// End a program that scores after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) scorer_timeout: u64,
 }
 
 /// What to show.
@@ -207,6 +259,153 @@ pub(crate) struct EvalCiArgs {
     /// Write how the checks ended there, as JUnit's XML
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Which answers a model compares.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  freehold eval judge rented.jsonl owned.jsonl --judge-model openai/gpt-4o-mini --usd-max 2
+  freehold eval judge rented.jsonl owned.jsonl --judge-model m --rubric criteria.md --out judged.jsonl
+  freehold eval show judged.jsonl                    by stratum, with agreement and bias")]
+pub(crate) struct EvalJudgeArgs {
+    /// The results of the model that is in use, with answers
+    pub(crate) incumbent: PathBuf,
+    /// The results of the one that may take its place
+    pub(crate) candidate: PathBuf,
+    /// The criteria, as text [default: which helps whoever asked more: right, complete, clear, no longer than needed]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) rubric: Option<PathBuf>,
+    /// The data set [default: the file that the results name]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dataset: Option<PathBuf>,
+    /// What the judge said; a judgement of the same that stands there goes on
+    #[arg(long, value_name = "FILE", default_value = "judged.jsonl")]
+    pub(crate) out: PathBuf,
+    /// The server that has the judge, with or without /v1
+    #[arg(long, env = "FREEHOLD_URL", default_value = "http://127.0.0.1:4000")]
+    pub(crate) url: String,
+    /// The environment variable that holds the server's API key
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) key_env: Option<String>,
+    /// The model that judges
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) judge_model: String,
+    /// Tokens of its longest answer
+    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) judge_max_tokens: u32,
+    /// Whose list price counts, as PROVIDER/MODEL [default: the judge's own name]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) price_as: Option<String>,
+    /// Send nothing that could bring the file's cost above this
+    #[arg(long, value_name = "DOLLARS")]
+    pub(crate) usd_max: Option<f64>,
+    /// Pairs at once
+    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) concurrency: u16,
+    /// The seed that is sent
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Send neither temperature nor seed, for models that refuse them
+    #[arg(long)]
+    pub(crate) plain: bool,
+    /// Ask again so often when the server is busy or out of reach
+    #[arg(long, value_name = "COUNT", default_value_t = 4, value_parser = clap::value_parser!(u32).range(0..=20))]
+    pub(crate) retries: u32,
+    /// Give a request up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: u64,
+    /// Judge although answers are missing; without it, they end the command
+    #[arg(long)]
+    pub(crate) allow_missing: bool,
+    /// The candidate's model, as `freehold advise --model` calls it
+    #[arg(long, requires = "save")]
+    pub(crate) model: Option<String>,
+    /// The flow that the data set is of [default: all traffic]
+    #[arg(long, requires = "save")]
+    pub(crate) flow: Option<String>,
+    /// Keep what was proven or refuted in this file, for `freehold advise --proofs`
+    #[arg(long, value_name = "FILE", requires = "model")]
+    pub(crate) save: Option<PathBuf>,
+    /// By which rule.
+    #[command(flatten)]
+    pub(crate) rule: RuleArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What people are asked.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("way").required(true).args(["out", "import"]))]
+#[command(after_help = "\
+Examples:
+  freehold eval review owned.jsonl --sample 50 --out queue.csv
+  freehold eval review rented.jsonl owned.jsonl --sample 50 --out queue.csv      both answers, in no order
+  (people fill in the column `score`, from 0 to 1)
+  freehold eval review rented.jsonl owned.jsonl --import queue.csv
+  freehold eval compare rented-reviewed.jsonl owned-reviewed.jsonl --scorer review")]
+pub(crate) struct EvalReviewArgs {
+    /// The results, with answers
+    pub(crate) results: PathBuf,
+    /// Results of another model on the same cases
+    pub(crate) other: Option<PathBuf>,
+    /// Write the queue there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Read a queue with scores; results with them are written beside the old ones, as NAME-reviewed.jsonl
+    #[arg(long, value_name = "FILE")]
+    pub(crate) import: Option<PathBuf>,
+    /// The data set [default: the file that the results name]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) dataset: Option<PathBuf>,
+    /// So many of the cases, of each stratum its share [default: all]
+    #[arg(long, value_name = "COUNT", requires = "out", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) sample: Option<u64>,
+    /// Chooses the sample and the order
+    #[arg(long, default_value_t = 1, requires = "out")]
+    pub(crate) seed: u64,
+    /// Replace what is there
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Of which stored prompts.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  freehold eval dataset --from-prompts --flow support --since 7d --limit 300 --out support.jsonl
+  freehold eval dataset --from-prompts --since 24h --limit 100 --out all.jsonl --expect-answers --json
+
+Cases are sampled by --seed and stratified by language and difficulty; what repeats is left out.")]
+pub(crate) struct EvalDatasetArgs {
+    /// Take stored prompts
+    #[arg(long, required = true)]
+    pub(crate) from_prompts: bool,
+    /// Which.
+    #[command(flatten)]
+    pub(crate) only: StoredArgs,
+    /// So many cases, of each stratum its share
+    #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) limit: u64,
+    /// Chooses the sample
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Expect what was answered, as a model's answers to hold others against; what has no whole answer is left out
+    #[arg(long)]
+    pub(crate) expect_answers: bool,
+    /// The data set
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Replace what is there
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

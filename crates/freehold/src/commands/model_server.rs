@@ -29,11 +29,20 @@ pub(super) fn message(body: &Value) -> String {
 
 /// The address of chat completions, from any of the forms in which people write a server's address.
 pub(super) fn endpoint(url: &str) -> Result<url::Url> {
+    endpoint_of(url, "chat/completions")
+}
+
+/// The same of embeddings.
+pub(super) fn embeddings_endpoint(url: &str) -> Result<url::Url> {
+    endpoint_of(url, "embeddings")
+}
+
+fn endpoint_of(url: &str, path: &str) -> Result<url::Url> {
     let mut base = url.trim().trim_end_matches('/');
-    for end in ["/chat/completions", "/v1"] {
+    for end in ["/chat/completions", "/embeddings", "/v1"] {
         base = base.strip_suffix(end).unwrap_or(base);
     }
-    let parsed: url::Url = format!("{base}/v1/chat/completions")
+    let parsed: url::Url = format!("{base}/v1/{path}")
         .parse()
         .with_context(|| format!("`{url}` is no address; write it as http://127.0.0.1:8000"))?;
     ensure!(
@@ -76,6 +85,8 @@ mod tests {
         }
         let told = endpoint("https://h/models/a/v1").unwrap().to_string();
         assert_eq!(told, "https://h/models/a/v1/chat/completions");
+        let told = embeddings_endpoint("http://h/v1/chat/completions").unwrap();
+        assert_eq!(told.to_string(), "http://h/v1/embeddings");
         for url in ["", "127.0.0.1:8000", "ftp://h", "http://u:p@h"] {
             assert!(endpoint(url).is_err(), "{url}");
         }

@@ -41,7 +41,7 @@ pub(crate) async fn run(args: PromptsArgs, settings: Settings) -> anyhow::Result
     Ok(())
 }
 
-fn filter(only: &StoredArgs, limit: Option<u32>) -> anyhow::Result<PromptFilter> {
+pub(super) fn filter(only: &StoredArgs, limit: Option<u32>) -> anyhow::Result<PromptFilter> {
     let moment = |text: &Option<String>, flag: &'static str| {
         let text = text.as_deref();
         text.map(|text| time_range::parse(text, OffsetDateTime::now_utc()).context(flag))

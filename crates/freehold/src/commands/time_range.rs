@@ -23,7 +23,8 @@ pub(crate) fn parse(text: &str, now: OffsetDateTime) -> anyhow::Result<u64> {
     }
 }
 
-fn ago(text: &str) -> Option<Duration> {
+/// `30m`, `24h`, `7d` or `2w`.
+pub(super) fn ago(text: &str) -> Option<Duration> {
     let unit = text.chars().last()?;
     let count: i64 = text
         .strip_suffix(unit)?

@@ -435,3 +435,101 @@ fn requests_go_on_when_nothing_can_be_stored() {
     // Said once, not for each request.
     assert_eq!(log.matches("prompts cannot be stored").count(), 1, "{log}");
 }
+
+#[test]
+fn a_data_set_is_made_of_stored_prompts_under_audit() {
+    let scene = Scene::new("inside", MASKED);
+    let gateway = scene.machine.serve();
+    let texts = [
+        format!("Please write a short letter to {MAIL} and thank her for the nice evening."),
+        "What is the best way to grow tomatoes on a small balcony in the city?".to_owned(),
+        "Wie kann ich auf einem kleinen Balkon in der Stadt am besten Tomaten ziehen?".to_owned(),
+        "Schreibe bitte einen kurzen Brief an meine Tante und danke ihr für den schönen Abend."
+            .to_owned(),
+    ];
+    for text in &texts {
+        send(&gateway, text, "user-17");
+    }
+    scene.until_listed(16);
+    gateway.stop();
+    let out = scene.machine.folder.path().join("set.jsonl");
+    let out = out.to_str().unwrap();
+    let make = |more: &[&str]| {
+        let base = [
+            "eval",
+            "dataset",
+            "--from-prompts",
+            "--since",
+            "1h",
+            "--out",
+            out,
+            "--force",
+            "--json",
+        ];
+        scene.machine.run(&[&base[..], more].concat())
+    };
+    let told = make(&[]);
+    assert_eq!(told.code, Some(0), "{told:?}");
+    let found = told.json();
+    assert_eq!(
+        (
+            found["stored"].clone(),
+            found["opened"].clone(),
+            found["cases"].clone()
+        ),
+        (json!(16), json!(16), json!(4))
+    );
+    assert_eq!(
+        found["left_out"]["asks what another one asks"], 12,
+        "{found}"
+    );
+    assert_eq!(found["originals"], 0);
+    let strata = found["strata"].as_object().unwrap();
+    assert!(
+        strata
+            .keys()
+            .all(|name| name.starts_with("deu/") || name.starts_with("eng/")),
+        "{strata:?}"
+    );
+    assert_eq!(strata.values().filter_map(Value::as_u64).sum::<u64>(), 4);
+    let written = std::fs::read_to_string(out).unwrap();
+    assert!(
+        written.contains("EMAIL_ADDRESS_1") && !written.contains(MAIL),
+        "{written}"
+    );
+    assert!(!written.contains("expected"), "{written}");
+    let acts = scene.acts();
+    let exports: Vec<_> = acts
+        .iter()
+        .filter(|act| act["act"] == "prompts_exported")
+        .collect();
+    assert_eq!(
+        (exports.len(), exports[0]["object"].clone()),
+        (1, json!("all/16"))
+    );
+
+    // The same again is the same; fewer are of both languages; what was answered can be expected.
+    assert_eq!(make(&[]).json()["version"], found["version"]);
+    let few = make(&["--limit", "2", "--expect-answers"]).json();
+    assert_eq!(few["strata"].as_object().unwrap().len(), 2, "{few}");
+    let written = std::fs::read_to_string(out).unwrap();
+    for line in written.lines() {
+        let case: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(
+            case["expected"][0], case["messages"][0]["content"],
+            "the upstream repeats what it is told"
+        );
+    }
+    for (more, said) in [
+        (&["--flow", "none"][..], "nothing is stored that fits"),
+        (&["--limit", "0"], "invalid value '0'"),
+    ] {
+        let told = make(more);
+        assert!(
+            told.code != Some(0) && told.flat().contains(said),
+            "{told:?}"
+        );
+    }
+    let plain = ["eval", "dataset", "--out", out];
+    assert!(scene.machine.run(&plain).flat().contains("--from-prompts"));
+}

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::anyhow;
 use freehold_hosted::retry_after;
-use freehold_proof::dataset::Case;
+use freehold_proof::dataset::Message;
 use freehold_types::NanoUsd;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -21,34 +21,39 @@ const WAIT_FIRST: Duration = Duration::from_millis(250);
 
 /// What questions are sent with.
 #[derive(Clone, Debug)]
-pub(super) struct Asker {
-    pub(super) client: reqwest::Client,
-    pub(super) endpoint: Url,
-    pub(super) model: String,
-    pub(super) key: Option<String>,
-    pub(super) settings: Settings,
-    pub(super) timeout: Duration,
-    pub(super) retries: u32,
+pub(in crate::commands) struct Asker {
+    pub(in crate::commands) client: reqwest::Client,
+    pub(in crate::commands) endpoint: Url,
+    pub(in crate::commands) model: String,
+    pub(in crate::commands) key: Option<String>,
+    pub(in crate::commands) settings: Settings,
+    pub(in crate::commands) timeout: Duration,
+    pub(in crate::commands) retries: u32,
 }
 
 /// What came back.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Answer {
-    pub(super) text: String,
-    pub(super) finish: Option<String>,
-    pub(super) input_tokens: Option<u64>,
-    pub(super) output_tokens: Option<u64>,
+pub(in crate::commands) struct Answer {
+    pub(in crate::commands) text: String,
+    pub(in crate::commands) finish: Option<String>,
+    pub(in crate::commands) input_tokens: Option<u64>,
+    pub(in crate::commands) output_tokens: Option<u64>,
     /// What a gateway says it cost.
-    pub(super) cost: Option<NanoUsd>,
-    pub(super) latency: Duration,
-    pub(super) requests: u32,
+    pub(in crate::commands) cost: Option<NanoUsd>,
+    pub(in crate::commands) latency: Duration,
+    pub(in crate::commands) requests: u32,
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(in crate::commands) enum Failure {
     /// To this question; others may have one.
-    Case { reason: String, requests: u32 },
+    Case {
+        reason: String,
+        requests: u32,
+        /// The server did not like what was asked, rather than being unable to answer.
+        is_refused: bool,
+    },
     /// To any.
     Run(anyhow::Error),
 }
@@ -65,22 +70,72 @@ enum Trouble {
     Run(anyhow::Error),
 }
 
+/// What a server sent back.
+#[derive(Debug)]
+pub(in crate::commands) struct Posted {
+    pub(in crate::commands) body: Value,
+    /// What a gateway says it cost.
+    pub(in crate::commands) cost: Option<NanoUsd>,
+    latency: Duration,
+    requests: u32,
+}
+
 impl Asker {
     /// Asks until there is an answer, or no hope of one.
-    pub(super) async fn ask(&self, case: &Case) -> Result<Answer, Failure> {
+    pub(in crate::commands) async fn ask(
+        &self,
+        messages: &[Message],
+        response_format: Option<&Value>,
+    ) -> Result<Answer, Failure> {
+        let mut body = json!({
+            "model": self.model,
+            "messages": messages,
+            "max_tokens": self.settings.max_tokens,
+            "stream": false,
+        });
+        if let Some(temperature) = self.settings.temperature {
+            body["temperature"] = temperature.into();
+        }
+        if let Some(seed) = self.settings.seed {
+            body["seed"] = seed.into();
+        }
+        if let Some(format) = response_format {
+            body["response_format"] = format.clone();
+        }
+        let posted = self.post(&body).await?;
+        let answer = read(&posted.body).ok_or_else(|| Failure::Case {
+            reason: "what came back is no chat completion".to_owned(),
+            requests: posted.requests,
+            is_refused: false,
+        })?;
+        Ok(Answer {
+            cost: posted.cost,
+            latency: posted.latency,
+            requests: posted.requests,
+            ..answer
+        })
+    }
+
+    /// Sends a body until it is taken, or there is no hope of that.
+    pub(in crate::commands) async fn post(&self, body: &Value) -> Result<Posted, Failure> {
         let mut requests = 0;
         loop {
             requests += 1;
-            let trouble = match tokio::time::timeout(self.timeout, self.once(case)).await {
-                Ok(Ok(answer)) => return Ok(Answer { requests, ..answer }),
+            let trouble = match tokio::time::timeout(self.timeout, self.once(body)).await {
+                Ok(Ok(posted)) => return Ok(Posted { requests, ..posted }),
                 Ok(Err(trouble)) => trouble,
                 Err(_) => Trouble::Busy {
                     wait: None,
                     reason: format!("no answer within {} s", self.timeout.as_secs()),
                 },
             };
+            let case = |reason: String, is_refused: bool| Failure::Case {
+                reason,
+                requests,
+                is_refused,
+            };
             let wait = match trouble {
-                Trouble::Case(reason) => return Err(Failure::Case { reason, requests }),
+                Trouble::Case(reason) => return Err(case(reason, true)),
                 Trouble::Run(error) => return Err(Failure::Run(error)),
                 Trouble::Busy {
                     wait: Some(wait), ..
@@ -91,7 +146,7 @@ impl Asker {
                     )));
                 }
                 Trouble::Busy { reason, .. } if requests > self.retries => {
-                    return Err(Failure::Case { reason, requests });
+                    return Err(case(reason, false));
                 }
                 Trouble::Unreachable(error) if requests > self.retries => {
                     return Err(Failure::Run(anyhow::Error::new(error).context(format!(
@@ -107,20 +162,8 @@ impl Asker {
         }
     }
 
-    async fn once(&self, case: &Case) -> Result<Answer, Trouble> {
-        let mut body = json!({
-            "model": self.model,
-            "messages": case.messages,
-            "max_tokens": self.settings.max_tokens,
-            "stream": false,
-        });
-        if let Some(temperature) = self.settings.temperature {
-            body["temperature"] = temperature.into();
-        }
-        if let Some(seed) = self.settings.seed {
-            body["seed"] = seed.into();
-        }
-        let mut request = self.client.post(self.endpoint.clone()).json(&body);
+    async fn once(&self, body: &Value) -> Result<Posted, Trouble> {
+        let mut request = self.client.post(self.endpoint.clone()).json(body);
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
         }
@@ -147,11 +190,12 @@ impl Asker {
         if !status.is_success() {
             return Err(self.refusal(status, wait, &body));
         }
-        let mut answer = read(&body)
-            .ok_or_else(|| Trouble::Case("what came back is no chat completion".to_owned()))?;
-        answer.cost = cost.and_then(NanoUsd::from_usd);
-        answer.latency = began.elapsed();
-        Ok(answer)
+        Ok(Posted {
+            body,
+            cost: cost.and_then(NanoUsd::from_usd),
+            latency: began.elapsed(),
+            requests: 1,
+        })
     }
 
     fn refusal(&self, status: StatusCode, wait: Option<Duration>, body: &Value) -> Trouble {

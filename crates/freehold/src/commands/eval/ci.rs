@@ -8,10 +8,11 @@ use freehold_proof::{Rule, Standing, Stratified};
 use quick_xml::Writer;
 use serde::{Deserialize, Serialize};
 
+use super::bounded::Ended;
 use super::record::Results;
-use super::send::{self, Ended};
+use super::send;
 use super::{compare, show};
-use crate::cli::{EvalCiArgs, EvalRunArgs};
+use crate::cli::{EvalCiArgs, EvalRunArgs, ScoringArgs};
 use crate::commands::export::Place;
 use crate::commands::usage::{printable, table};
 
@@ -35,6 +36,12 @@ struct Suite {
     plain: bool,
     retries: Option<u32>,
     timeout: Option<u64>,
+    judge_model: Option<String>,
+    judge_max_tokens: Option<u32>,
+    scorer_url: Option<String>,
+    scorer_key_env: Option<String>,
+    scorer_price_as: Option<String>,
+    scorer_timeout: Option<u64>,
     /// So many cases may be without an answer.
     #[serde(default)]
     errors_max: usize,
@@ -187,15 +194,25 @@ fn asked(suite: &Suite, args: &EvalCiArgs, folder: &Path, out: PathBuf) -> Resul
         retries: suite.retries.unwrap_or(4),
         timeout: suite.timeout.unwrap_or(120).max(1),
         dry_run: false,
+        scoring: ScoringArgs {
+            judge_model: suite.judge_model.clone(),
+            judge_max_tokens: suite.judge_max_tokens.unwrap_or(512).max(1),
+            scorer_url: suite.scorer_url.clone(),
+            scorer_key_env: suite.scorer_key_env.clone(),
+            scorer_price_as: suite.scorer_price_as.clone(),
+            scorer_timeout: suite.scorer_timeout.unwrap_or(10).max(1),
+        },
         json: args.json,
     })
 }
 
-/// A schema's file is named relative to the suite, too.
+/// A scorer's file is named relative to the suite, too.
 fn beside(scorer: &str, folder: &Path) -> String {
-    match scorer.strip_prefix("json-schema=") {
-        Some(path) => format!("json-schema={}", folder.join(path).display()),
-        None => scorer.to_owned(),
+    match scorer.split_once('=') {
+        Some((name @ ("json-schema" | "judge" | "command"), path)) => {
+            format!("{name}={}", folder.join(path).display())
+        }
+        _ => scorer.to_owned(),
     }
 }
 

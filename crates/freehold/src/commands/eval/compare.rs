@@ -122,7 +122,7 @@ pub(super) fn common<'a>(incumbent: &'a Results, candidate: &Results) -> Vec<&'a
     both.map(ScorerSpec::name).collect()
 }
 
-fn short(version: &str) -> &str {
+pub(super) fn short(version: &str) -> &str {
     version.get(..12).unwrap_or(version)
 }
 

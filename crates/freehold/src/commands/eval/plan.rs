@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use freehold_cost::PriceBook;
@@ -13,6 +14,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::asked::{Panel, Where};
 use super::record::{Head, Settings};
 use crate::cli::EvalRunArgs;
 use crate::commands::usage::printable;
@@ -28,29 +30,44 @@ pub(super) struct Plan {
     pub(super) head: Head,
     pub(super) set: DataSet,
     pub(super) scorers: Vec<Scorer>,
+    /// Whom the scorers ask.
+    pub(super) panel: Panel,
     pub(super) prices: Prices,
     pub(super) notes: Vec<String>,
 }
 
 /// What questions and answers cost by the price book.
-pub(super) struct Prices {
+#[derive(Clone)]
+pub(in crate::commands) struct Prices {
     /// Loading it takes a while; not done for names that it cannot have.
-    book: Option<PriceBook>,
+    book: Option<Arc<PriceBook>>,
     basis: PriceBasis,
-    max_tokens: u64,
+    output_tokens: u64,
     at_unix_ms: u64,
     /// Whose list price it is; none when nobody knows a price.
     name: Option<String>,
 }
 
+impl std::fmt::Debug for Prices {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("Prices").field(&self.name).finish()
+    }
+}
+
 impl Prices {
-    fn new(args: &EvalRunArgs, now: OffsetDateTime) -> Result<Self> {
+    /// Of a model, whose answers have at most so many tokens; `price_as` names another whose list price counts.
+    pub(in crate::commands) fn new(
+        model: &str,
+        price_as: Option<&str>,
+        output_tokens: u32,
+        now: OffsetDateTime,
+    ) -> Result<Self> {
         let at_unix_ms = u64::try_from(now.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
-        let name = args.price_as.as_deref().unwrap_or(&args.model);
+        let name = price_as.unwrap_or(model);
         let mut prices = Self {
             book: None,
             basis: PriceBasis::Unknown,
-            max_tokens: u64::from(args.max_tokens),
+            output_tokens: u64::from(output_tokens),
             at_unix_ms,
             name: None,
         };
@@ -61,33 +78,47 @@ impl Prices {
                 model: model.to_owned(),
             };
             if book.estimate(&basis, 1, 1, at_unix_ms).is_ok() {
-                prices.book = Some(book);
+                prices.book = Some(Arc::new(book));
                 prices.basis = basis;
                 prices.name = Some(name.to_owned());
             }
         }
-        if prices.name.is_none() && args.price_as.is_some() {
+        if prices.name.is_none() && price_as.is_some() {
             bail!(
-                "--price-as: the price book has no `{name}`; `freehold prices list --model NAME` shows what it has, \
+                "the price book has no `{name}`; `freehold prices list --model NAME` shows what it has, \
                  written as PROVIDER/MODEL"
             );
         }
         Ok(prices)
     }
 
+    /// Whether anybody knows the price.
+    pub(in crate::commands) fn is_known(&self) -> bool {
+        self.name.is_some()
+    }
+
+    /// Whose list price counts.
+    pub(in crate::commands) fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// The most that a question will about cost.
-    pub(super) fn at_most(&self, case: &Case) -> Option<NanoUsd> {
+    pub(in crate::commands) fn at_most(&self, input_tokens: u64) -> Option<NanoUsd> {
         let estimate = self.book.as_ref()?.estimate(
             &self.basis,
-            input_tokens(case),
-            self.max_tokens,
+            input_tokens,
+            self.output_tokens,
             self.at_unix_ms,
         );
         estimate.ok()
     }
 
     /// What an answer cost by its tokens.
-    pub(super) fn cost(&self, input_tokens: u64, output_tokens: u64) -> Option<NanoUsd> {
+    pub(in crate::commands) fn cost(
+        &self,
+        input_tokens: u64,
+        output_tokens: u64,
+    ) -> Option<NanoUsd> {
         let usage = Usage {
             input_tokens,
             output_tokens,
@@ -101,7 +132,31 @@ impl Prices {
     }
 }
 
-fn input_tokens(case: &Case) -> u64 {
+/// A cap is only promised where every price is known.
+fn capped(args: &EvalRunArgs, prices: &Prices, panel: &Panel) -> Result<()> {
+    if let Some(usd) = args.usd_max {
+        ensure!(
+            usd.is_finite() && usd > 0.0,
+            "--usd-max is an amount above 0"
+        );
+        ensure!(
+            prices.name.is_some(),
+            "nobody knows what `{}` costs, so that --usd-max cannot be kept: say whose list price counts with \
+             --price-as, or leave --usd-max out",
+            args.model
+        );
+        if let Some(model) = panel.unpriced() {
+            bail!(
+                "nobody knows what `{model}` costs, which scores, so that --usd-max cannot be kept: say whose list \
+                 price counts with --scorer-price-as, or leave --usd-max out"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Tokens of a question, estimated.
+pub(in crate::commands) fn input_tokens(case: &Case) -> u64 {
     let messages = case.messages.iter();
     messages
         .map(|message| MESSAGE_TOKENS + estimate_text(&message.content))
@@ -112,7 +167,9 @@ impl Plan {
     pub(super) fn new(args: &EvalRunArgs, url: String) -> Result<Self> {
         let mut notes = Vec::new();
         let set = cases(args, &mut notes)?;
-        let scorers = scorers(&args.scorer, &set)?;
+        let mut panel = Panel::default();
+        let scorers = scorers(args, &set, &mut panel)?;
+        notes.extend(panel.notes());
         for scorer in &scorers {
             let name = scorer.spec().name();
             let skipped: Vec<String> = set
@@ -138,19 +195,10 @@ impl Plan {
             "--temperature is a number of at least 0"
         );
         let now = OffsetDateTime::now_utc();
-        let prices = Prices::new(args, now)?;
-        if let Some(usd) = args.usd_max {
-            ensure!(
-                usd.is_finite() && usd > 0.0,
-                "--usd-max is an amount above 0"
-            );
-            ensure!(
-                prices.name.is_some(),
-                "nobody knows what `{}` costs, so that --usd-max cannot be kept: say whose list price counts with \
-                 --price-as, or leave --usd-max out",
-                args.model
-            );
-        }
+        let price_as = args.price_as.as_deref();
+        let prices =
+            Prices::new(&args.model, price_as, args.max_tokens, now).context("--price-as")?;
+        capped(args, &prices, &panel)?;
         let head = Head {
             freehold_eval: Head::form(),
             dataset: args.dataset.display().to_string(),
@@ -172,9 +220,21 @@ impl Plan {
             head,
             set,
             scorers,
+            panel,
             prices,
             notes,
         })
+    }
+
+    /// The most that asking and scoring a case will about cost; only scoring when its answer is there.
+    pub(super) fn at_most(&self, case: &Case, has_answer: bool) -> NanoUsd {
+        let answer = if has_answer {
+            None
+        } else {
+            self.prices.at_most(input_tokens(case))
+        };
+        let scoring = self.panel.at_most(case, self.prices.output_tokens);
+        answer.unwrap_or_default() + scoring
     }
 
     /// What will be asked, in words. `asked` are the cases that are still to be asked.
@@ -198,8 +258,10 @@ impl Plan {
             ));
         }
         let input: u64 = asked.iter().map(|case| input_tokens(case)).sum();
-        let output = asked.len() as u64 * self.prices.max_tokens;
-        let costs = asked.iter().map(|case| self.prices.at_most(case));
+        let output = asked.len() as u64 * self.prices.output_tokens;
+        let costs = asked
+            .iter()
+            .map(|case| self.prices.at_most(input_tokens(case)));
         let cost = match (costs.sum::<Option<NanoUsd>>(), &self.prices.name) {
             (Some(cost), Some(name)) => {
                 format!(
@@ -217,6 +279,16 @@ impl Plan {
             "  {} requests, about {input} tokens of questions and at most {output} of answers, {cost}\n",
             asked.len()
         ));
+        let scoring = asked
+            .iter()
+            .map(|case| self.panel.at_most(case, self.prices.output_tokens));
+        let scoring = scoring.fold(NanoUsd::ZERO, |sum, cost| sum + cost);
+        if scoring > NanoUsd::ZERO {
+            text.push_str(&format!(
+                "  scoring them costs at most about ${:.4}\n",
+                scoring.usd()
+            ));
+        }
         text.push_str(&if head.keeps_answers {
             format!(
                 "  answers are kept in {} (--no-answers keeps hashes)",
@@ -271,10 +343,13 @@ fn cases(args: &EvalRunArgs, notes: &mut Vec<String>) -> Result<DataSet> {
     })
 }
 
-fn scorers(names: &[String], set: &DataSet) -> Result<Vec<Scorer>> {
+fn scorers(args: &EvalRunArgs, set: &DataSet, panel: &mut Panel) -> Result<Vec<Scorer>> {
     let mut scorers: Vec<Scorer> = Vec::new();
-    for name in names {
-        let spec = spec(name, set).with_context(|| format!("--scorer {name}"))?;
+    let asked = Where::of(args);
+    for name in &args.scorer {
+        let taken = panel.take(name, &asked, !args.no_answers);
+        let spec = taken.and_then(|taken| taken.map_or_else(|| spec(name, set), Ok));
+        let spec = spec.with_context(|| format!("--scorer {name}"))?;
         if scorers
             .iter()
             .any(|other| other.spec().name() == spec.name())
@@ -295,7 +370,7 @@ pub(crate) fn traffic_scorer(text: &str) -> Result<ScorerSpec> {
 }
 
 /// `exact`, `number=1%`: a name, and what it goes by.
-fn spec(text: &str, set: &DataSet) -> Result<ScorerSpec> {
+pub(in crate::commands) fn spec(text: &str, set: &DataSet) -> Result<ScorerSpec> {
     let (name, argument) = match text.split_once('=') {
         Some((name, argument)) => (name, Some(argument)),
         None => (text, None),
@@ -331,7 +406,8 @@ fn spec(text: &str, set: &DataSet) -> Result<ScorerSpec> {
         },
         _ => bail!(
             "there is no such scorer: there are exact, normalised, contains, regex[=PATTERN], assert, json, \
-             json-schema=FILE, fields, number[=TOLERANCE or %], label[=A,B,...], chrf and rouge-l"
+             json-schema=FILE, fields, number[=TOLERANCE or %], label[=A,B,...], chrf, rouge-l, judge=RUBRIC, \
+             embedding=MODEL and command=PROGRAM"
         ),
     };
     Ok(spec)
@@ -385,6 +461,5 @@ mod tests {
             let error = spec(bad, &set).unwrap_err();
             assert!(error.to_string().contains(told), "{error}");
         }
-        assert!(scorers(&["exact".to_owned(), "exact".to_owned()], &set).is_err());
     }
 }

@@ -6,6 +6,7 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use freehold_proof::Score;
 use freehold_proof::scorers::{Outcome, ScorerSpec};
 use serde::{Deserialize, Serialize};
 
@@ -34,10 +35,10 @@ pub(super) struct Head {
 /// What is sent with every question.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Settings {
-    pub(super) max_tokens: u32,
-    pub(super) temperature: Option<f64>,
-    pub(super) seed: Option<u64>,
+pub(in crate::commands) struct Settings {
+    pub(in crate::commands) max_tokens: u32,
+    pub(in crate::commands) temperature: Option<f64>,
+    pub(in crate::commands) seed: Option<u64>,
 }
 
 /// A case, its answer, and what scorers say of it.
@@ -59,12 +60,35 @@ pub(super) struct Line {
     pub(super) latency_ms: Option<u64>,
     /// What it cost; nothing when nobody can tell.
     pub(super) usd: Option<f64>,
+    /// What scoring it cost, where somebody was asked for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) scoring_usd: Option<f64>,
+    /// The answer stood in an earlier line: only its scoring was paid for now.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) is_rescored: bool,
     pub(super) requests: u32,
+    /// What people gave the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) expected_score: Option<Score>,
     /// By the scorer's name.
     pub(super) scores: BTreeMap<String, Outcome>,
     /// Why there is no answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
+}
+
+impl Line {
+    /// A scorer that asks somebody had no answer: it can be asked again.
+    pub(super) fn wants_scores(&self, scorers: &[ScorerSpec]) -> bool {
+        let mut asked = scorers.iter().filter(|spec| spec.is_asked());
+        asked.any(|spec| matches!(self.scores.get(spec.name()), Some(Outcome::Failed { .. })))
+    }
+
+    /// What was paid for this line.
+    fn paid_usd(&self) -> f64 {
+        let answer = if self.is_rescored { None } else { self.usd };
+        answer.unwrap_or(0.0) + self.scoring_usd.unwrap_or(0.0)
+    }
 }
 
 impl Head {
@@ -132,7 +156,7 @@ impl Results {
         for (index, row) in rows {
             let line: Line = serde_json::from_str(row)
                 .with_context(|| format!("line {} is no result", index + 1))?;
-            spent_usd += line.usd.unwrap_or(0.0);
+            spent_usd += line.paid_usd();
             lines.insert(line.id.clone(), line);
         }
         Ok(Some(Self {
@@ -228,10 +252,10 @@ impl Writer {
 
 /// Answers are nobody else's business.
 #[cfg(unix)]
-fn private(options: &mut OpenOptions) {
+pub(in crate::commands) fn private(options: &mut OpenOptions) {
     use std::os::unix::fs::OpenOptionsExt as _;
     options.mode(0o600);
 }
 
 #[cfg(not(unix))]
-fn private(_: &mut OpenOptions) {}
+pub(in crate::commands) fn private(_: &mut OpenOptions) {}

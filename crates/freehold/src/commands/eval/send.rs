@@ -11,15 +11,15 @@ use freehold_proof::scorers::{Outcome, Scorer};
 use freehold_types::NanoUsd;
 use freehold_types::audit::HexBytes;
 use sha2::{Digest as _, Sha256};
-use tokio::task::JoinSet;
 
 use super::ask::{Answer, Asker, Failure};
+use super::asked::Scored;
+use super::bounded::{self, Budget, Ended, Kept};
 use super::plan::Plan;
 use super::record::{Line, Opened, Results, Writer};
 use super::show;
 use crate::cli::EvalRunArgs;
 use crate::commands::model_server;
-use crate::workload_source;
 
 pub(super) async fn run(args: &EvalRunArgs) -> Result<bool> {
     if args.dry_run {
@@ -68,9 +68,10 @@ pub(super) async fn perform(args: &EvalRunArgs) -> Result<(Results, Ended)> {
         results,
         is_torn,
     } = Writer::open(&args.out, &plan.head)?;
+    let specs = &plan.head.scorers;
     let is_asked = |case: &&Case| {
         let line = results.lines.get(&case.id);
-        line.is_none_or(|line| line.error.is_some())
+        line.is_none_or(|line| line.error.is_some() || line.wants_scores(specs))
     };
     let asked: Vec<&Case> = plan.set.cases().iter().filter(is_asked).collect();
     let mut told = plan.stated(&asked, &args.out);
@@ -78,15 +79,20 @@ pub(super) async fn perform(args: &EvalRunArgs) -> Result<(Results, Ended)> {
         told.push_str("\n  the last line of the file was torn and is dropped");
     }
     writeln!(std::io::stderr().lock(), "{told}")?;
+    if !asked.is_empty() {
+        plan.panel.probe().await?;
+    }
+    let mut budget = Budget {
+        cap: args.usd_max.and_then(NanoUsd::from_usd),
+        spent: NanoUsd::from_usd(results.spent_usd).unwrap_or_default(),
+    };
     let mut run = Run {
         plan: &plan,
         writer,
-        cap: args.usd_max.and_then(NanoUsd::from_usd),
-        spent: NanoUsd::from_usd(results.spent_usd).unwrap_or_default(),
         results,
     };
     let ended = run
-        .send(&asker, &asked, usize::from(args.concurrency))
+        .send(&asker, &asked, usize::from(args.concurrency), &mut budget)
         .await;
     let ended = ended.with_context(|| {
         format!(
@@ -97,108 +103,134 @@ pub(super) async fn perform(args: &EvalRunArgs) -> Result<(Results, Ended)> {
     Ok((run.results, ended))
 }
 
-pub(super) enum Ended {
-    Asked,
-    /// So many cases were not asked.
-    AtCap(usize),
-}
-
 struct Run<'a> {
     plan: &'a Plan,
     writer: Writer,
-    cap: Option<NanoUsd>,
-    spent: NanoUsd,
     results: Results,
 }
 
-/// A case that was asked: what was reserved for it, and what came back.
+/// What came back for a case.
 struct Done {
-    index: usize,
-    reserved: NanoUsd,
     answer: Result<Answer, Failure>,
+    scored: Scored,
+    is_rescored: bool,
 }
 
 impl Run<'_> {
-    /// Asks. What is under way when the run must end is waited for and kept: it may have cost something.
-    async fn send(&mut self, asker: &Asker, asked: &[&Case], at_once: usize) -> Result<Ended> {
-        let bar = workload_source::bar(
-            Some(asked.len() as u64),
-            "{wide_bar} {pos} of {len} cases, {eta} left",
-        );
-        let asker = Arc::new(asker.clone());
-        let mut tasks: JoinSet<Done> = JoinSet::new();
-        let (mut next, mut reserved) = (0, NanoUsd::ZERO);
-        let (mut broken, mut is_capped) = (None, false);
-        loop {
-            while tasks.len() < at_once && next < asked.len() && broken.is_none() && !is_capped {
-                let cost = self.plan.prices.at_most(asked[next]).unwrap_or_default();
-                if self
-                    .cap
-                    .is_some_and(|cap| self.spent + reserved + cost > cap)
-                {
-                    // What is under way may cost less than was reserved for it.
-                    is_capped = tasks.is_empty();
-                    break;
+    async fn send(
+        &mut self,
+        asker: &Asker,
+        asked: &[&Case],
+        at_once: usize,
+        budget: &mut Budget,
+    ) -> Result<Ended> {
+        let plan = self.plan;
+        // Answers that are there and have no score of somebody who was asked.
+        let old: Vec<Option<Answer>> = asked
+            .iter()
+            .map(|case| self.results.lines.get(&case.id).and_then(there))
+            .collect();
+        let costs = asked.iter().zip(&old);
+        let costs: Vec<NanoUsd> = costs
+            .map(|(case, old)| plan.at_most(case, old.is_some()))
+            .collect();
+        let together = Arc::new((asker.clone(), plan.panel.clone()));
+        let start = |index: usize| {
+            let (together, case) = (Arc::clone(&together), asked[index].clone());
+            let old = old[index].clone();
+            async move {
+                let (asker, panel) = &*together;
+                let is_rescored = old.is_some();
+                let answer = match old {
+                    Some(answer) => Ok(answer),
+                    None => asker.ask(&case.messages, None).await,
+                };
+                let scored = match &answer {
+                    Ok(answer) => panel.score(&case, &answer.text).await,
+                    Err(_) => Scored::default(),
+                };
+                Done {
+                    answer,
+                    scored,
+                    is_rescored,
                 }
-                reserved += cost;
-                let (asker, case, index) = (Arc::clone(&asker), asked[next].clone(), next);
-                tasks.spawn(async move {
-                    Done {
-                        index,
-                        reserved: cost,
-                        answer: asker.ask(&case).await,
-                    }
-                });
-                next += 1;
             }
-            let Some(done) = tasks.join_next().await else {
-                break;
-            };
-            let done = done.context("a request of the run broke")?;
-            reserved = NanoUsd::from_nanos(reserved.nanos() - done.reserved.nanos());
-            match done.answer {
-                Ok(answer) => self.keep(asked[done.index], Ok(answer), done.reserved)?,
-                Err(Failure::Case { reason, requests }) => {
-                    self.keep(asked[done.index], Err((reason, requests)), done.reserved)?;
-                }
-                Err(Failure::Run(error)) => broken = broken.or(Some(error)),
-            }
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
-        match broken {
-            Some(error) => Err(error),
-            None if next < asked.len() => Ok(Ended::AtCap(asked.len() - next)),
-            None => Ok(Ended::Asked),
-        }
+        };
+        let keep = |index: usize, reserved, done| self.keep(asked[index], reserved, done);
+        bounded::each(budget, at_once, &costs, start, keep).await
     }
 
     /// Scores an answer and writes its line.
-    fn keep(
-        &mut self,
-        case: &Case,
-        answer: Result<Answer, (String, u32)>,
-        reserved: NanoUsd,
-    ) -> Result<()> {
-        let line = match answer {
+    fn keep(&mut self, case: &Case, reserved: NanoUsd, done: Done) -> Result<Kept> {
+        let mut kept = Kept::default();
+        let line = match done.answer {
             Ok(answer) => {
                 let tokens = answer.input_tokens.zip(answer.output_tokens);
                 let by_tokens =
                     tokens.and_then(|(input, output)| self.plan.prices.cost(input, output));
                 let cost = answer.cost.or(by_tokens);
-                self.spent += cost.unwrap_or(reserved);
-                answered(self.plan, case, answer, cost)
+                let paid = if done.is_rescored {
+                    Some(NanoUsd::ZERO)
+                } else {
+                    cost
+                };
+                kept.cost =
+                    paid.map_or(reserved, |paid| paid + done.scored.cost.unwrap_or_default());
+                kept.broken = done.scored.broken;
+                let mut line = answered(self.plan, case, answer, cost);
+                line.is_rescored = done.is_rescored;
+                line.scoring_usd = done.scored.cost.map(NanoUsd::usd);
+                for (name, outcome) in done.scored.scores {
+                    let keeps = self.plan.head.keeps_answers;
+                    let outcome = if keeps { outcome } else { wordless(outcome) };
+                    line.scores.insert(name, outcome);
+                }
+                line
             }
-            Err((reason, requests)) => failed(&self.plan.scorers, case, reason, requests),
+            Err(Failure::Case {
+                reason, requests, ..
+            }) => failed(&self.plan.scorers, case, reason, requests),
+            Err(Failure::Run(error)) => {
+                kept.broken = Some(error);
+                return Ok(kept);
+            }
         };
         self.writer.put(&line)?;
         self.results.lines.insert(line.id.clone(), line);
-        Ok(())
+        Ok(kept)
+    }
+}
+
+/// The answer that stands in a line.
+fn there(line: &Line) -> Option<Answer> {
+    if line.error.is_some() {
+        return None;
+    }
+    Some(Answer {
+        text: line.answer.clone()?,
+        finish: line.finish.clone(),
+        input_tokens: line.input_tokens,
+        output_tokens: line.output_tokens,
+        cost: line.usd.and_then(NanoUsd::from_usd),
+        latency: Duration::from_millis(line.latency_ms.unwrap_or(0)),
+        requests: line.requests,
+    })
+}
+
+/// A judge's words may quote the answer.
+fn wordless(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Scored { score, .. } => Outcome::of(score.get(), ""),
+        other => other,
     }
 }
 
 fn answered(plan: &Plan, case: &Case, answer: Answer, cost: Option<NanoUsd>) -> Line {
-    let scores = plan.scorers.iter().map(|scorer| {
+    let computed = plan
+        .scorers
+        .iter()
+        .filter(|scorer| !scorer.spec().is_asked());
+    let scores = computed.map(|scorer| {
         let name = scorer.spec().name().to_owned();
         (name, scorer.score(case, &answer.text))
     });
@@ -215,7 +247,10 @@ fn answered(plan: &Plan, case: &Case, answer: Answer, cost: Option<NanoUsd>) -> 
         output_tokens: answer.output_tokens,
         latency_ms: Some(u64::try_from(answer.latency.as_millis()).unwrap_or(u64::MAX)),
         usd: cost.map(NanoUsd::usd),
+        scoring_usd: None,
+        is_rescored: false,
         requests: answer.requests,
+        expected_score: case.expected_score,
         scores,
         error: None,
     }
@@ -236,7 +271,10 @@ fn failed(scorers: &[Scorer], case: &Case, reason: String, requests: u32) -> Lin
         output_tokens: None,
         latency_ms: None,
         usd: None,
+        scoring_usd: None,
+        is_rescored: false,
         requests,
+        expected_score: case.expected_score,
         scores: scorers.iter().map(skipped).collect(),
         error: Some(reason),
     }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 
 use anyhow::Result;
-use freehold_proof::scorers::{Confusion, Outcome};
-use freehold_proof::{Interval, Tally};
+use freehold_proof::scorers::judge::{Preferences, Verdicts};
+use freehold_proof::scorers::{Agreement, Confusion, Outcome};
+use freehold_proof::{Interval, Score, Tally};
 use serde::Serialize;
 
 use super::record::{Line, Results};
@@ -38,6 +39,8 @@ pub(super) struct Summary {
     usd: f64,
     /// Answers whose cost nobody knows.
     unpriced: usize,
+    /// What is known of the cost of scoring, where judges or embeddings were asked.
+    scoring_usd: f64,
     latency_p50_ms: Option<u64>,
     latency_p95_ms: Option<u64>,
     scorers: BTreeMap<String, Scored>,
@@ -58,6 +61,21 @@ struct Scored {
     failures: Vec<Told>,
     #[serde(skip_serializing_if = "Option::is_none")]
     labels: Option<Labels>,
+    /// How far it says what people say of the same answers, where they said something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    people: Option<Agreement>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    preferences: Option<Trust>,
+}
+
+/// How far a judge of pairs can be trusted.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Trust {
+    #[serde(flatten)]
+    counts: Preferences,
+    /// The share of pairs of which both orders say the same.
+    agreement: Option<f64>,
+    position_bias: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -121,6 +139,7 @@ impl Summary {
             // The sum of nothing is -0.
             usd: 0.0 + lines().filter_map(|line| line.usd).sum::<f64>(),
             unpriced: answered.iter().filter(|line| line.usd.is_none()).count(),
+            scoring_usd: 0.0 + lines().filter_map(|line| line.scoring_usd).sum::<f64>(),
             latency_p50_ms: at(0.5),
             latency_p95_ms: at(0.95),
             scorers: scored(results),
@@ -173,13 +192,18 @@ impl Summary {
         );
         let ms = |value: Option<u64>| value.map_or_else(|| "?".to_owned(), |ms| ms.to_string());
         text.push_str(&format!(
-            "{} tokens in, {} out, ${:.4}{}; latency P50 {} ms, P95 {} ms\n",
+            "{} tokens in, {} out, ${:.4}{}{}; latency P50 {} ms, P95 {} ms\n",
             self.input_tokens,
             self.output_tokens,
             self.usd,
             match self.unpriced {
                 0 => String::new(),
                 count => format!(" and {count} answers of unknown cost"),
+            },
+            if self.scoring_usd > 0.0 {
+                format!(" and ${:.4} for scoring", self.scoring_usd)
+            } else {
+                String::new()
             },
             ms(self.latency_p50_ms),
             ms(self.latency_p95_ms)
@@ -194,6 +218,12 @@ impl Summary {
         for (name, scored) in &self.scorers {
             if let Some(labels) = &scored.labels {
                 text.push_str(&format!("\n\n{name}: {}", labels.text()));
+            }
+            if let Some(trust) = &scored.preferences {
+                text.push_str(&format!("\n\n{name}: {}", trust.text()));
+            }
+            if let Some(people) = &scored.people {
+                text.push_str(&format!("\n\n{name} against people: {}", agreed(people)));
             }
         }
         let failures = self.scorers.iter().flat_map(|(name, scored)| {
@@ -254,6 +284,47 @@ impl Summary {
     }
 }
 
+impl Trust {
+    pub(super) fn add(&mut self, verdicts: Verdicts) {
+        self.counts.add(verdicts);
+        self.agreement = self.counts.agreement();
+        self.position_bias = self.counts.position_bias();
+    }
+
+    pub(super) fn text(&self) -> String {
+        let counts = &self.counts;
+        let number = |value: Option<f64>| {
+            value.map_or_else(|| "?".to_owned(), |value| format!("{value:+.2}"))
+        };
+        format!(
+            "of {} pairs, both orders prefer the candidate in {}, the incumbent in {} and neither in {}; they disagree \
+             in {} ({} of them prefer the same place), which counts as a tie\nagreement of the orders {}, bias for the \
+             first place {}",
+            counts.pairs,
+            counts.candidate,
+            counts.incumbent,
+            counts.ties,
+            counts.half + counts.contradicted,
+            counts.contradicted,
+            number(self.agreement).trim_start_matches('+'),
+            number(self.position_bias)
+        )
+    }
+}
+
+fn agreed(people: &Agreement) -> String {
+    let number =
+        |value: Option<f64>| value.map_or_else(|| "?".to_owned(), |value| format!("{value:.2}"));
+    format!(
+        "{} answers, {:.0} % equal, {:+.3} in the mean, kappa {} (quadratic weights), correlation {}",
+        people.answers,
+        people.equal * 100.0,
+        people.difference,
+        number(people.kappa),
+        number(people.correlation)
+    )
+}
+
 impl Labels {
     fn text(&self) -> String {
         let number = |value: Option<f64>| {
@@ -279,11 +350,19 @@ impl Labels {
 fn scored(results: &Results) -> BTreeMap<String, Scored> {
     let mut scorers: BTreeMap<String, Scored> = BTreeMap::new();
     let mut confusions: BTreeMap<String, Confusion> = BTreeMap::new();
+    let mut with_people: BTreeMap<String, Vec<(Score, Score)>> = BTreeMap::new();
     for spec in &results.head.scorers {
         scorers.insert(spec.name().to_owned(), Scored::default());
     }
     for line in results.lines.values() {
+        let review = line.scores.get("review").and_then(Outcome::score);
+        let people = review.or(line.expected_score);
         for (name, outcome) in &line.scores {
+            if name != "review"
+                && let Some(pair) = outcome.score().zip(people)
+            {
+                with_people.entry(name.clone()).or_default().push(pair);
+            }
             let scored = scorers.entry(name.clone()).or_default();
             scored.all.add(outcome);
             scored
@@ -300,8 +379,17 @@ fn scored(results: &Results) -> BTreeMap<String, Scored> {
                     labels: Some(labelled),
                     ..
                 } => confusions.entry(name.clone()).or_default().add(labelled),
+                Outcome::Scored {
+                    verdicts: Some(verdicts),
+                    ..
+                } => scored.preferences.get_or_insert_default().add(*verdicts),
                 _ => {}
             }
+        }
+    }
+    for (name, pairs) in with_people {
+        if let Some(scored) = scorers.get_mut(&name) {
+            scored.people = Agreement::of(&pairs);
         }
     }
     for (name, confusion) in confusions {
