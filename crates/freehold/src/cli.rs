@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) mod advise;
 mod calibrate;
 mod demo;
+mod drift;
 mod eval;
 mod export;
 mod feedback;
@@ -23,6 +24,7 @@ mod workload;
 pub(crate) use advise::AdviseArgs;
 pub(crate) use calibrate::CalibrateArgs;
 pub(crate) use demo::DemoArgs;
+pub(crate) use drift::{DriftArgs, DriftCommand, DriftProbeArgs, DriftShowArgs, WatchArgs};
 pub(crate) use eval::{
     CompareArgs, EvalArgs, EvalCiArgs, EvalCommand, EvalDatasetArgs, EvalJudgeArgs, EvalReviewArgs,
     EvalRunArgs, EvalShowArgs, ScoringArgs,
@@ -118,6 +120,8 @@ pub(crate) enum Command {
     Erase(EraseArgs),
     /// Ask a model a data set's questions, score the answers, and compare two models
     Eval(Box<EvalArgs>),
+    /// Find out when a deployment no longer answers as it did
+    Drift(Box<DriftArgs>),
     /// Judge whether a candidate is not worse than the incumbent
     Proof(ProofArgs),
     Rollout(RolloutArgs),

@@ -110,6 +110,7 @@ async fn run(cli: Cli) -> miette::Result<bool> {
             let settings = args.reads_prompts().then(settings).transpose()?;
             return commands::eval::run(*args, settings).await.map_err(told);
         }
+        Command::Drift(args) => return commands::drift::run(*args).await.map_err(told),
         Command::Proof(args) => return commands::proof::run(args).map_err(told),
         Command::Feedback(args) => commands::feedback::run(args, &ledger()?)
             .await

@@ -7,6 +7,7 @@ pub(crate) mod chat;
 pub(crate) mod config_command;
 pub(crate) mod demo;
 pub(crate) mod doctor;
+pub(crate) mod drift;
 pub(crate) mod erase;
 pub(crate) mod eval;
 pub(crate) mod explain;

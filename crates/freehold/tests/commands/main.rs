@@ -7,6 +7,7 @@ mod audit;
 mod calibrate;
 mod check;
 mod desk;
+mod drift;
 mod eval;
 mod guard;
 mod operators;

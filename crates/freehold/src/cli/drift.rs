@@ -1,0 +1,126 @@
+//! `freehold drift`: its arguments.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use freehold_proof::drift::{Measure, Watch};
+
+/// Find out when a deployment no longer answers as it did.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  freehold drift probe --probes probes.jsonl --models openai/gpt-4o-mini --record drift.jsonl --times 4
+  freehold drift probe --probes probes.jsonl --models openai/gpt-4o-mini --record drift.jsonl --every 1h --times 24
+  freehold drift show drift.jsonl
+
+docs/drift.md says what is watched and how sure an alert is.")]
+pub(crate) struct DriftArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: DriftCommand,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DriftCommand {
+    /// Ask models a pinned probe set, and append what was measured to a record
+    ///
+    /// The first run's answers are kept in the record: later ones are held against them, and only measured.
+    /// Exit status: 0 when nothing changed, 1 when something did.
+    Probe(DriftProbeArgs),
+    /// Show what a record says: what changed, when, and by how much
+    ///
+    /// Exit status: 0 when nothing changed, 1 when something did.
+    Show(DriftShowArgs),
+}
+
+/// What to ask whom.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  freehold drift probe --probes probes.jsonl --models a,b --record drift.jsonl
+                                                     one run, as cron and systemd timers start it
+  freehold drift probe --probes probes.jsonl --models a --scorer exact --record drift.jsonl --every 1h --times 24")]
+pub(crate) struct DriftProbeArgs {
+    /// The questions: a data set as docs/eval.md describes
+    #[arg(long, value_name = "FILE")]
+    pub(crate) probes: PathBuf,
+    /// The models as the server names them
+    #[arg(long, value_name = "MODEL", required = true, value_delimiter = ',')]
+    pub(crate) models: Vec<String>,
+    /// What was measured so far; a run is appended
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: PathBuf,
+    /// The server that has them, with or without /v1
+    #[arg(long, env = "FREEHOLD_URL", default_value = "http://127.0.0.1:4000")]
+    pub(crate) url: String,
+    /// The environment variable that holds the server's API key
+    #[arg(long, value_name = "VARIABLE")]
+    pub(crate) key_env: Option<String>,
+    /// A scorer that also watches how good answers are; one that asks nobody
+    #[arg(long, value_name = "SCORER")]
+    pub(crate) scorer: Option<String>,
+    /// Begin a run every so often: `30m`, `1h`, `1d` [default: one after another]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) every: Option<String>,
+    /// So many runs
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) times: u64,
+    /// Requests at once; latencies are steadiest with 1
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) concurrency: u16,
+    /// Tokens of the longest answer
+    #[arg(long, value_name = "TOKENS", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_tokens: u32,
+    /// The seed that is sent, with temperature 0
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Send neither temperature nor seed, for models that refuse them
+    #[arg(long)]
+    pub(crate) plain: bool,
+    /// Ask again so often when the server is busy or out of reach
+    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=20))]
+    pub(crate) retries: u32,
+    /// Give a request up after so many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) timeout: u64,
+    /// What counts as a change.
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
+    /// Print what the record says as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What to show.
+#[derive(Debug, Args)]
+pub(crate) struct DriftShowArgs {
+    /// What `freehold drift probe` wrote
+    pub(crate) record: PathBuf,
+    /// What counts as a change.
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What counts as a change.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// Learn what is usual from so many runs
+    #[arg(long, value_name = "COUNT", default_value_t = Watch::default().baseline_runs)]
+    pub(crate) baseline_runs: usize,
+    /// A mean that moved by no more has not changed
+    #[arg(long, default_value_t = Watch::default().tolerance)]
+    pub(crate) tolerance: f64,
+    /// While nothing changes, at least so many runs until a false alarm, in the mean
+    #[arg(long, value_name = "RUNS", default_value_t = Watch::default().false_alarm_runs)]
+    pub(crate) false_alarm_runs: f64,
+    /// Do not watch this: score, similarity, identical, length, refusals or slow
+    #[arg(long, value_name = "MEASURE", value_delimiter = ',')]
+    pub(crate) ignore: Vec<Measure>,
+    /// Leave out runs before this time, as after a change that is accepted: `24h`, a date, or an RFC 3339 time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+}
