@@ -210,6 +210,7 @@ fn case_of(incumbent: &str) -> Case {
         assertions: Vec::new(),
         stratum: String::new(),
         tags: Vec::new(),
+        expected_score: None,
     }
 }
 

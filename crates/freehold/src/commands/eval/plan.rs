@@ -404,6 +404,10 @@ pub(in crate::commands) fn spec(text: &str, set: &DataSet) -> Result<ScorerSpec>
                 None => expected_labels(set),
             },
         },
+        ("judge" | "embedding" | "command", _) => bail!(
+            "it asks somebody: only `freehold eval run` and `ci` can, and it is written as judge=RUBRIC, \
+             embedding=MODEL or command=PROGRAM"
+        ),
         _ => bail!(
             "there is no such scorer: there are exact, normalised, contains, regex[=PATTERN], assert, json, \
              json-schema=FILE, fields, number[=TOLERANCE or %], label[=A,B,...], chrf, rouge-l, judge=RUBRIC, \
@@ -457,6 +461,7 @@ mod tests {
             ("bleu", "no such scorer"),
             ("number=x", "a tolerance is"),
             ("json-schema=/nowhere", "cannot read /nowhere"),
+            ("judge", "written as judge=RUBRIC"),
         ] {
             let error = spec(bad, &set).unwrap_err();
             assert!(error.to_string().contains(told), "{error}");
