@@ -22,6 +22,7 @@ use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command};
+use crate::config::settings::Settings;
 use crate::config::{Overrides, Source};
 
 /// A request makes hundreds of small allocations, which the system's allocator is slow at.
@@ -106,10 +107,7 @@ async fn run(cli: Cli) -> miette::Result<bool> {
             .await
             .map_err(told),
         Command::Erase(args) => commands::erase::run(args, settings()?).await.map_err(told),
-        Command::Eval(args) => {
-            let settings = args.reads_prompts().then(settings).transpose()?;
-            return commands::eval::run(*args, settings).await.map_err(told);
-        }
+        Command::Eval(args) => return eval(*args, settings).await,
         Command::Drift(args) => return commands::drift::run(*args).await.map_err(told),
         Command::Proof(args) => return commands::proof::run(args).map_err(told),
         Command::Feedback(args) => commands::feedback::run(args, &ledger()?)
@@ -129,6 +127,15 @@ async fn run(cli: Cli) -> miette::Result<bool> {
         Command::Doctor(args) => commands::doctor::run(args, config).await.map_err(told),
     };
     done.map(|()| true)
+}
+
+/// Only data sets of stored prompts need a configuration.
+async fn eval(
+    args: cli::EvalArgs,
+    settings: impl Fn() -> miette::Result<Settings>,
+) -> miette::Result<bool> {
+    let settings = args.reads_prompts().then(settings).transpose()?;
+    commands::eval::run(args, settings).await.map_err(told)
 }
 
 /// Tells where a defect is. Its message may quote a request, and goes nowhere.
