@@ -8,6 +8,7 @@
 
 mod detector;
 mod measure;
+mod simulate;
 
 use std::collections::BTreeMap;
 
@@ -19,9 +20,8 @@ use crate::judge::{Interval, Rule};
 
 use detector::Detector;
 pub use measure::{Measure, is_refusal, length, slow_above_ms};
+pub use simulate::{Play, Played, play};
 
-/// The run whose values are what is usual for each probe.
-const REFERENCE_RUNS: usize = 1;
 /// A run in which fewer of the probes were answered says little.
 const ANSWERED_MIN: f64 = 0.5;
 /// The hypotheses about means stay off the ends of what is possible.
@@ -43,10 +43,10 @@ pub struct Watch {
 impl Default for Watch {
     fn default() -> Self {
         Self {
-            baseline_runs: 4,
+            baseline_runs: 8,
             tolerance: 0.05,
             false_alarm_runs: 1_000.0,
-            misled: 0.01,
+            misled: 0.05,
         }
     }
 }
@@ -54,7 +54,7 @@ impl Default for Watch {
 /// A rule that says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum BadWatch {
-    /// The first run says what is usual, and the others how far that varies.
+    /// One half says what is usual, and the other how far that varies.
     #[error("a baseline of {0} runs is too short: it takes at least 2")]
     Baseline(usize),
     /// Not within its bounds.
@@ -74,7 +74,7 @@ impl Watch {
     /// # Errors
     /// The first that does not.
     pub fn check(&self) -> Result<(), BadWatch> {
-        if self.baseline_runs <= REFERENCE_RUNS {
+        if self.baseline_runs < 2 {
             return Err(BadWatch::Baseline(self.baseline_runs));
         }
         if !(0.0..0.5).contains(&self.tolerance) {
@@ -192,21 +192,23 @@ impl Watch {
         whole: &[usize],
         enough: f64,
     ) -> State {
-        let usual = &values[whole[0]];
+        let (baseline, later) = whole.split_at(self.baseline_runs);
+        // One half says what is usual for each probe, the other how far a run lies from that.
+        let (first, second) = baseline.split_at(self.baseline_runs / 2);
+        let usual = usual(first.iter().map(|run| &values[*run]));
         let moved = |run: usize| {
             let moved = values[run]
                 .iter()
-                .filter_map(|(probe, value)| Some(value - usual.get(probe)?));
+                .filter_map(|(probe, value)| Some(value - usual.get(probe.as_str())?));
             moved.collect::<Vec<f64>>()
         };
-        let (baseline, later) = whole.split_at(self.baseline_runs);
         let mut seen = Differences::default();
-        for run in &baseline[REFERENCE_RUNS..] {
+        for run in second {
             for difference in moved(*run) {
                 seen.add(difference);
             }
         }
-        let Interval { low, high } = self.usual(&seen);
+        let Interval { low, high } = self.unchanged(&seen);
         let mut falls = Detector::new(low, Against::AtLeast);
         let mut rises = Detector::new(high, Against::AtMost);
         let mean = |runs: &mut dyn Iterator<Item = usize>| {
@@ -241,7 +243,7 @@ impl Watch {
     }
 
     /// Between what a run's mean difference from the usual lies as long as nothing changed.
-    fn usual(&self, seen: &Differences) -> Interval {
+    fn unchanged(&self, seen: &Differences) -> Interval {
         let rule = Rule {
             wrong_proof: self.misled,
             ..Rule::default()
@@ -252,6 +254,20 @@ impl Watch {
             high: (high + self.tolerance).min(MEAN_MAX),
         }
     }
+}
+
+/// The mean of each probe's values.
+fn usual<'a>(runs: impl Iterator<Item = &'a BTreeMap<String, f64>>) -> BTreeMap<&'a str, f64> {
+    let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+    for (probe, value) in runs.flatten() {
+        let (sum, count) = sums.entry(probe).or_default();
+        *sum += value;
+        *count += 1.0;
+    }
+    let means = sums.into_iter();
+    means
+        .map(|(probe, (sum, count))| (probe, sum / count))
+        .collect()
 }
 
 #[cfg(test)]

@@ -105,10 +105,10 @@ fn a_change_is_found_soon_and_its_time_is_known() {
 
 #[test]
 fn a_model_that_always_says_the_same_is_found_out_at_once() {
-    let mut runs: Vec<Run> = (0..4).map(|_| run(30, |_| 1.0)).collect();
+    let mut runs: Vec<Run> = (0..8).map(|_| run(30, |_| 1.0)).collect();
     assert!(matches!(
         state(&runs[..2], &Watch::default()),
-        State::Learning { runs_missing: 2 }
+        State::Learning { runs_missing: 6 }
     ));
     assert!(matches!(
         state(&runs, &Watch::default()),
@@ -121,11 +121,11 @@ fn a_model_that_always_says_the_same_is_found_out_at_once() {
     runs.push(run(30, |probe| if probe < 20 { 0.3 } else { 1.0 }));
     let found = state(&runs, &Watch::default());
     assert!(
-        matches!(found, State::Changed { since: 4, .. }),
+        matches!(found, State::Changed { since: 8, .. }),
         "{found:?}"
     );
     // Within the tolerance nothing has changed, however long one looks.
-    let mut runs: Vec<Run> = (0..4).map(|_| run(30, |_| 1.0)).collect();
+    let mut runs: Vec<Run> = (0..8).map(|_| run(30, |_| 1.0)).collect();
     runs.extend((0..300).map(|_| run(30, |_| 0.96)));
     let found = state(&runs, &Watch::default());
     assert!(
@@ -136,12 +136,12 @@ fn a_model_that_always_says_the_same_is_found_out_at_once() {
 
 #[test]
 fn runs_without_answers_are_passed_over() {
-    let mut runs: Vec<Run> = (0..6).map(|_| run(10, |_| 1.0)).collect();
+    let mut runs: Vec<Run> = (0..10).map(|_| run(10, |_| 1.0)).collect();
     runs[1] = run(4, |_| 0.0);
-    runs[5] = Run::new();
+    runs[9] = Run::new();
     let course = &Watch::default().courses(&runs, 1)[0];
     assert_eq!(
-        (course.means[1], course.means[5], course.means[4]),
+        (course.means[1], course.means[9], course.means[4]),
         (None, None, Some(1.0))
     );
     assert!(matches!(course.state, State::Steady { .. }), "{course:?}");
@@ -153,7 +153,7 @@ fn runs_without_answers_are_passed_over() {
 
 #[test]
 fn more_streams_need_more_evidence() {
-    let mut runs: Vec<Run> = (0..4).map(|_| run(10, |_| 1.0)).collect();
+    let mut runs: Vec<Run> = (0..8).map(|_| run(10, |_| 1.0)).collect();
     runs.extend((0..30).map(|_| run(10, |probe| if probe < 5 { 0.0 } else { 1.0 })));
     let found = |streams| match Watch::default().courses(&runs, streams)[0].state {
         State::Changed { found, .. } => found,
@@ -178,11 +178,11 @@ fn rules_that_say_nothing_are_refused() {
 
 #[test]
 fn answers_half_as_long_are_found_within_some_runs() {
-    let mut runs: Vec<Run> = (0..4).map(|_| run(50, |_| length(80, 80))).collect();
+    let mut runs: Vec<Run> = (0..8).map(|_| run(50, |_| length(80, 80))).collect();
     runs.extend((0..8).map(|_| run(50, |_| length(40, 80))));
     let found = state(&runs, &Watch::default());
     assert!(
-        matches!(found, State::Changed { since: 4, found, .. } if found < 10),
+        matches!(found, State::Changed { since: 8, found, .. } if found < 14),
         "{found:?}"
     );
 }

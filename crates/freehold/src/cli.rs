@@ -24,7 +24,9 @@ mod workload;
 pub(crate) use advise::AdviseArgs;
 pub(crate) use calibrate::CalibrateArgs;
 pub(crate) use demo::DemoArgs;
-pub(crate) use drift::{DriftArgs, DriftCommand, DriftProbeArgs, DriftShowArgs, WatchArgs};
+pub(crate) use drift::{
+    DriftArgs, DriftCommand, DriftProbeArgs, DriftShowArgs, DriftSimulateArgs, WatchArgs,
+};
 pub(crate) use eval::{
     CompareArgs, EvalArgs, EvalCiArgs, EvalCommand, EvalDatasetArgs, EvalJudgeArgs, EvalReviewArgs,
     EvalRunArgs, EvalShowArgs, ScoringArgs,

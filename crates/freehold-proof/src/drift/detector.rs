@@ -7,7 +7,7 @@ use crate::betting::{Against, STAKES, log_capital, log_factors};
 /// With `L` the factor by which a run multiplies the capital of a bet against "the mean is within its bound", the
 /// Shiryaev-Roberts recursion is `M = L (1 + M)`, for each stake. As long as the mean of `L` given the past is at most 1,
 /// `M` minus the number of runs is a supermartingale, so that the mean number of runs until `M` reaches `c` is at
-/// least `c` (Shin, Ramdas and Rinaldo 2023, definition 2.2 and theorem 2.4). The mean over stakes is again such an `M`.
+/// least `c` (Shin, Ramdas and Rinaldo 2023). The mean over stakes is again such an `M`.
 ///
 /// `L` of a run is the product over its probes. Probes have means of their own; their answers do not depend on each other.
 /// Then the mean of the product is the product of `1 + l (mean - bound)`, which is at most 1 when the *average* of the

@@ -9,9 +9,10 @@ use freehold_proof::drift::{Measure, Watch};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  freehold drift probe --probes probes.jsonl --models openai/gpt-4o-mini --record drift.jsonl --times 4
+  freehold drift probe --probes probes.jsonl --models openai/gpt-4o-mini --record drift.jsonl --times 9
   freehold drift probe --probes probes.jsonl --models openai/gpt-4o-mini --record drift.jsonl --every 1h --times 24
   freehold drift show drift.jsonl
+  freehold drift simulate
 
 docs/drift.md says what is watched and how sure an alert is.")]
 pub(crate) struct DriftArgs {
@@ -32,6 +33,8 @@ pub(crate) enum DriftCommand {
     ///
     /// Exit status: 0 when nothing changed, 1 when something did.
     Show(DriftShowArgs),
+    /// Play many records to see how soon changes are found, and how often one is where there is none
+    Simulate(DriftSimulateArgs),
 }
 
 /// What to ask whom.
@@ -97,6 +100,32 @@ pub(crate) struct DriftProbeArgs {
 pub(crate) struct DriftShowArgs {
     /// What `freehold drift probe` wrote
     pub(crate) record: PathBuf,
+    /// What counts as a change.
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What to play.
+#[derive(Debug, Args)]
+pub(crate) struct DriftSimulateArgs {
+    /// Records of each change
+    #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) records: u64,
+    /// Probes in a run
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) probes: u16,
+    /// Runs after the baseline
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub(crate) runs: u16,
+    /// The mean before the change, of answers that are right or wrong
+    #[arg(long, default_value_t = 0.8)]
+    pub(crate) before: f64,
+    /// The same seed plays the same records
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
     /// What counts as a change.
     #[command(flatten)]
     pub(crate) watch: WatchArgs,

@@ -3,6 +3,7 @@
 mod courses;
 mod probe;
 mod record;
+mod simulate;
 
 use anyhow::Result;
 
@@ -13,5 +14,6 @@ pub(crate) async fn run(args: DriftArgs) -> Result<bool> {
     match args.command {
         DriftCommand::Probe(args) => probe::run(&args).await,
         DriftCommand::Show(args) => courses::run(&args),
+        DriftCommand::Simulate(args) => simulate::run(&args).map(|()| true),
     }
 }

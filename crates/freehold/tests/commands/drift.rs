@@ -106,7 +106,7 @@ fn a_model_that_was_swapped_is_found_with_when_what_and_how_much() {
     ] {
         let (server, now) = changing();
         let desk = desk();
-        let told = probe(&desk, &server.url(), 6, &BOTH);
+        let told = probe(&desk, &server.url(), 10, &BOTH);
         assert_eq!(told.code, Some(0), "{told:?}");
         assert!(
             told.err.contains("each asks 2 models 12 probes"),
@@ -114,17 +114,17 @@ fn a_model_that_was_swapped_is_found_with_when_what_and_how_much() {
             told.err
         );
         now.store(change, Ordering::SeqCst);
-        let told = probe(&desk, &server.url(), 6, &BOTH);
+        let told = probe(&desk, &server.url(), 10, &BOTH);
         assert_eq!(told.code, Some(1), "{told:?}");
         let found = told.json();
         for measure in measures {
             let course = course(&found, "m", measure);
             assert_eq!(
                 (course["state"].clone(), course["since"].clone()),
-                (json!("changed"), json!(6)),
+                (json!("changed"), json!(10)),
                 "{course}"
             );
-            assert_eq!(course["since_at"], found["deployments"][0]["runs"][6]);
+            assert_eq!(course["since_at"], found["deployments"][0]["runs"][10]);
         }
         let score = course(&found, "m", "score");
         assert_eq!(
@@ -144,7 +144,7 @@ fn a_model_that_was_swapped_is_found_with_when_what_and_how_much() {
         );
         assert!(
             told.err
-                .contains("score went from 1.000 to 0.000, probably with run 7"),
+                .contains("score went from 1.000 to 0.000, probably with run 11"),
             "{}",
             told.err
         );
@@ -155,11 +155,11 @@ fn a_model_that_was_swapped_is_found_with_when_what_and_how_much() {
         let text = desk.run(&["drift", "show", "drift.jsonl"]).flat();
         assert!(text.contains("CHANGED: m at "), "{text}");
         let record = std::fs::read_to_string(desk.path("drift.jsonl")).unwrap();
-        assert_eq!(record.lines().count(), 24);
+        assert_eq!(record.lines().count(), 40);
         assert_eq!(record.matches("is blue").count(), 2 * PROBES);
         assert!(!record.contains("Grey") && !record.contains("sorry"));
         // Whoever accepts the change begins anew.
-        let at = shown_at(&desk, 6);
+        let at = shown_at(&desk, 10);
         let accepted = desk.run(&[
             "drift",
             "show",
@@ -231,7 +231,7 @@ fn what_cannot_be_watched_is_said() {
         "{told:?}"
     );
     away.store(0, Ordering::SeqCst);
-    let told = probe(&desk, &url, 5, &["--models", "m", "--ignore", "slow"]);
+    let told = probe(&desk, &url, 9, &["--models", "m", "--ignore", "slow"]);
     assert_eq!(told.code, Some(0), "{told:?}");
     // Away is not changed: the runs are there, and say nothing.
     away.store(1, Ordering::SeqCst);
@@ -244,7 +244,7 @@ fn what_cannot_be_watched_is_said() {
     );
     assert_eq!(
         told.json()["deployments"][0]["unanswered"],
-        json!([0, 0, 0, 0, 0, 12, 12, 12])
+        json!([0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 12, 12])
     );
     // A last line that was torn is dropped, and the next run stands in its place.
     let text = std::fs::read_to_string(desk.path("drift.jsonl")).unwrap();
@@ -257,7 +257,7 @@ fn what_cannot_be_watched_is_said() {
     let text = std::fs::read_to_string(desk.path("drift.jsonl")).unwrap();
     assert_eq!(
         (text.lines().count(), text.contains("{\"freehold_dr{")),
-        (9, false)
+        (13, false)
     );
 
     // The same answers, but late.
@@ -297,4 +297,26 @@ fn what_cannot_be_watched_is_said() {
     desk.file("other.jsonl", "{\"id\": 1}\n");
     let refused = desk.refused(&["drift", "show", "other.jsonl"]);
     assert!(refused.contains("line 1 is no run of probes"), "{refused}");
+}
+
+#[test]
+fn how_soon_changes_are_found_can_be_played() {
+    let desk = Desk::new();
+    let small = ["drift", "simulate", "--records", "4", "--runs", "20"];
+    let rows = desk.done(&[&small[..], &["--json"]].concat()).json();
+    let rows = rows.as_array().unwrap();
+    assert_eq!(
+        (rows[0]["change"].clone(), rows[0]["alarms"].clone()),
+        (json!(0.0), json!(0))
+    );
+    assert_eq!(
+        (rows[5]["change"].clone(), rows[5]["alarms"].clone()),
+        (json!(-0.4), json!(4))
+    );
+    let text = desk.done(&small).flat();
+    assert!(text.contains("-0.40 100.0 %"), "{text}");
+    assert!(
+        desk.refused(&["drift", "simulate", "--before", "2"])
+            .contains("a mean from 0 to 1")
+    );
 }
