@@ -160,29 +160,27 @@ fn pair(
     seen: &Watched,
     (incumbent, candidate): (Option<&Response>, Option<&Response>),
 ) -> Result<Pair, Skipped> {
-    let Some(incumbent) = incumbent else {
-        return Err("the incumbent failed");
+    let agreement = order.scorer.measures_agreement();
+    let incumbent = match (incumbent.map(said), agreement) {
+        (None, true) => return Err("the incumbent failed"),
+        (Some(None), true) => return Err("the incumbent said nothing that can be scored"),
+        (text, _) => text.flatten(),
     };
-    let incumbent = said(incumbent).ok_or("the incumbent said nothing that can be scored")?;
-    let case = case_of(&incumbent);
-    let score = |text: &str| match scorer.score(&case, text) {
-        Outcome::Scored { score, .. } => Ok(score),
-        Outcome::Skipped { .. } => Err("the scorer does not apply"),
-        Outcome::Failed { .. } => Err("the scorer failed"),
+    let case = case_of(incumbent.as_deref().unwrap_or_default());
+    let score = |text: Option<&str>| match text.map(|text| scorer.score(&case, text)) {
+        Some(Outcome::Scored { score, .. }) => Ok(score),
+        Some(Outcome::Skipped { .. }) => Err("the scorer does not apply"),
+        Some(Outcome::Failed { .. }) => Err("the scorer failed"),
+        // Who fails, or says nothing, is as wrong as can be: leaving those out would flatter it.
+        None => Ok(Score::of(false)),
     };
-    let incumbent_score = if order.scorer.measures_agreement() {
-        // It agrees with itself; whether the scorer applies at all is still asked.
-        score(&incumbent)?;
-        Score::of(true)
-    } else {
-        score(&incumbent)?
-    };
-    // A candidate that fails, or says nothing, on what the incumbent answers is as wrong as can be: leaving those
-    // out would flatter it.
-    let candidate_score = match candidate.and_then(said) {
-        Some(text) => score(&text)?,
-        None => Score::of(false),
-    };
+    let mut incumbent_score = score(incumbent.as_deref())?;
+    if agreement {
+        // It agrees with itself; that the scorer applies at all was asked.
+        incumbent_score = Score::of(true);
+    }
+    let candidate = candidate.and_then(said);
+    let candidate_score = score(candidate.as_deref())?;
     Ok(Pair {
         stratum: stratum(order.strata, seen.difficulty),
         incumbent: incumbent_score,

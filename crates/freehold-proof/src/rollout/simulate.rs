@@ -86,11 +86,9 @@ fn play(
     }
     seen.sampled += 1;
     seen.watch_pair(&good(incumbent_fails), &good(candidate_fails));
-    if incumbent_fails {
-        return seen.skip("the incumbent failed");
-    }
+    let incumbent = Score::of(right && !incumbent_fails);
     let candidate = Score::of(candidate_right && !candidate_fails);
-    seen.pair("all", Score::of(right), candidate);
+    seen.pair("all", incumbent, candidate);
 }
 
 #[cfg(test)]
