@@ -10,7 +10,7 @@ use freehold_proof::rollout::{Guard, Order, Seen, Strata};
 use freehold_proof::scorers::{Outcome, Scorer, ScorerSpec};
 use freehold_types::request::ResponseFormat;
 use freehold_types::{
-    Error, ErrorKind, FinishReason, NanoUsd, Part, Request, Response, RolloutSide,
+    Error, ErrorKind, FinishReason, NanoUsd, Part, Request, Response, Role, RolloutSide,
 };
 use regex::Regex;
 use serde_json::{Value, json};
@@ -23,10 +23,13 @@ static REFUSAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
+/// So much of a text tells its language.
+const LOOKED_AT_CHARS: usize = 2_000;
+
 /// A request that both sides answered, scored.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Pair {
-    pub(crate) stratum: &'static str,
+    pub(crate) stratum: String,
     pub(crate) incumbent: Score,
     pub(crate) candidate: Score,
 }
@@ -182,19 +185,43 @@ fn pair(
     let candidate = candidate.and_then(said);
     let candidate_score = score(candidate.as_deref())?;
     Ok(Pair {
-        stratum: stratum(order.strata, seen.difficulty),
+        stratum: stratum(&order.strata, seen),
         incumbent: incumbent_score,
         candidate: candidate_score,
     })
 }
 
-fn stratum(strata: Strata, difficulty: f64) -> &'static str {
-    match strata {
+fn stratum(strata: &Strata, seen: &Watched) -> String {
+    let name = match strata {
         Strata::None => "all",
-        Strata::Difficulty if difficulty < 1.0 / 3.0 => "easy",
-        Strata::Difficulty if difficulty < 2.0 / 3.0 => "medium",
+        Strata::Difficulty if seen.difficulty < 1.0 / 3.0 => "easy",
+        Strata::Difficulty if seen.difficulty < 2.0 / 3.0 => "medium",
         Strata::Difficulty => "hard",
-    }
+        Strata::Languages(languages) => return language(languages, &seen.request),
+    };
+    name.to_owned()
+}
+
+/// The language of what the user said last, if it is one of these and can be told.
+fn language(languages: &[String], request: &Request) -> String {
+    let mut users = request.messages.iter().rev();
+    let last = users.find(|message| message.role == Role::User);
+    let texts = last
+        .map(|message| message.parts.iter())
+        .into_iter()
+        .flatten();
+    let text: String = texts
+        .filter_map(|part| match part {
+            Part::Text { text, .. } => Some(text.as_str()),
+            _ => None,
+        })
+        .flat_map(str::chars)
+        .take(LOOKED_AT_CHARS)
+        .collect();
+    let found = whatlang::detect(&text).filter(whatlang::Info::is_reliable);
+    let code = found.map(|found| found.lang().code());
+    let known = languages.iter().find(|one| Some(one.as_str()) == code);
+    known.map_or_else(|| "other".to_owned(), Clone::clone)
 }
 
 /// The incumbent's answer as what is expected: as a text, and where it is JSON or a number, as that.
@@ -342,6 +369,29 @@ mod tests {
         assert_eq!(fits_schema(&request, &answer("{\"label\": 1}")), Some(true));
         request.response_format = ResponseFormat::JsonObject;
         assert_eq!(fits_schema(&request, &answer("{}")), Some(true));
+    }
+
+    #[test]
+    fn languages_are_told_apart_and_others_are_together() {
+        let languages = ["eng", "deu"].map(str::to_owned);
+        let of = |text: &str| {
+            let said = freehold_types::Message::text(Role::User, text);
+            let request = Request::new(freehold_types::Dialect::OpenaiChat, "m", vec![said]);
+            language(&languages, &request)
+        };
+        assert_eq!(
+            of("Where is the parcel that I ordered from you three weeks ago?"),
+            "eng"
+        );
+        assert_eq!(
+            of("Wo ist das Paket, das ich vor drei Wochen bei Ihnen bestellt habe?"),
+            "deu"
+        );
+        assert_eq!(
+            of("Où est le colis que j'ai commandé chez vous il y a trois semaines ?"),
+            "other"
+        );
+        assert_eq!(of("42"), "other");
     }
 
     #[test]

@@ -227,8 +227,8 @@ impl Local {
         }
         match done.compared.pair {
             Ok(pair) => {
-                self.own.pair(pair.stratum, pair.incumbent, pair.candidate);
-                row.stratum = Some(pair.stratum.to_owned());
+                self.own.pair(&pair.stratum, pair.incumbent, pair.candidate);
+                row.stratum = Some(pair.stratum);
                 row.incumbent = Some(pair.incumbent.get());
                 row.candidate = Some(pair.candidate.get());
             }

@@ -25,7 +25,8 @@ pub(crate) use advise::AdviseArgs;
 pub(crate) use calibrate::CalibrateArgs;
 pub(crate) use demo::DemoArgs;
 pub(crate) use drift::{
-    DriftArgs, DriftCommand, DriftProbeArgs, DriftShowArgs, DriftSimulateArgs, WatchArgs,
+    DriftArgs, DriftCommand, DriftLedgerArgs, DriftProbeArgs, DriftShowArgs, DriftSimulateArgs,
+    WatchArgs,
 };
 pub(crate) use eval::{
     CompareArgs, EvalArgs, EvalCiArgs, EvalCommand, EvalDatasetArgs, EvalJudgeArgs, EvalReviewArgs,

@@ -96,19 +96,17 @@ async fn run(cli: Cli) -> miette::Result<bool> {
         Command::Policy(args) => {
             return commands::policy::run(args, &settings()?).map_err(told);
         }
-        Command::Audit(args) => {
-            let settings = match args.dir.as_deref() {
-                Some(dir) => commands::audit::settings_of(dir),
-                None => settings()?.audit.settings,
-            };
-            return commands::audit::run(args, &settings).map_err(told);
-        }
+        Command::Audit(args) => return audit(args, settings),
         Command::Prompts(args) => commands::prompts::run(args, settings()?)
             .await
             .map_err(told),
         Command::Erase(args) => commands::erase::run(args, settings()?).await.map_err(told),
         Command::Eval(args) => return eval(*args, settings).await,
-        Command::Drift(args) => return commands::drift::run(*args).await.map_err(told),
+        Command::Drift(args) => {
+            let ledger = args.reads_ledger().then(&ledger).transpose()?;
+            let found = commands::drift::run(*args, ledger.as_ref()).await;
+            return found.map_err(told);
+        }
         Command::Proof(args) => return commands::proof::run(args).map_err(told),
         Command::Feedback(args) => commands::feedback::run(args, &ledger()?)
             .await
@@ -127,6 +125,18 @@ async fn run(cli: Cli) -> miette::Result<bool> {
         Command::Doctor(args) => commands::doctor::run(args, config).await.map_err(told),
     };
     done.map(|()| true)
+}
+
+/// A trail whose directory is named needs no configuration.
+fn audit(
+    args: cli::AuditArgs,
+    settings: impl Fn() -> miette::Result<Settings>,
+) -> miette::Result<bool> {
+    let settings = match args.dir.as_deref() {
+        Some(dir) => commands::audit::settings_of(dir),
+        None => settings()?.audit.settings,
+    };
+    commands::audit::run(args, &settings).map_err(told)
 }
 
 /// Only data sets of stored prompts need a configuration.

@@ -82,7 +82,7 @@ impl PairScorer {
 }
 
 /// Parts of the traffic that are judged by themselves, so that a mean hides none of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Strata {
     /// All together.
@@ -90,6 +90,8 @@ pub enum Strata {
     None,
     /// Easy, medium and hard requests, by the router's difficulty.
     Difficulty,
+    /// These languages, by their three letters (ISO 639-3), and all others together.
+    Languages(Vec<String>),
 }
 
 /// How much traffic is mirrored, and what that may cost.
@@ -260,6 +262,11 @@ pub enum BadOrder {
     /// A guard without what it goes by.
     #[error("`guards.{0}` needs a `limit`: {1}")]
     NoLimit(&'static str, &'static str),
+    /// Languages that are none.
+    #[error(
+        "`strata.languages` are one to 16 languages by their three small letters, as in [eng, deu]"
+    )]
+    Languages,
     /// A scorer that needs the case's own assertions, which traffic has not.
     #[error("the scorer `assert` needs a data set: live traffic asserts nothing")]
     Assertions,
@@ -308,6 +315,14 @@ impl Order {
         }
         if self.scorer.0 == ScorerSpec::Assert {
             return Err(BadOrder::Assertions);
+        }
+        if let Strata::Languages(languages) = &self.strata {
+            let is_code = |code: &String| {
+                code.len() == 3 && code.bytes().all(|letter| letter.is_ascii_lowercase())
+            };
+            if languages.is_empty() || languages.len() > 16 || !languages.iter().all(is_code) {
+                return Err(BadOrder::Languages);
+            }
         }
         Scorer::new(self.scorer.0.clone())?;
         self.rule.check()?;

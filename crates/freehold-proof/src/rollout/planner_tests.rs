@@ -296,6 +296,9 @@ fn orders_that_cannot_be_carried_out_say_what_to_change() {
                 limit: None,
             });
         }),
+        ("three small letters", &|order| {
+            order.strata = Strata::Languages(vec!["english".to_owned()]);
+        }),
         ("needs a data set", &|order| {
             order.scorer = PairScorer(ScorerSpec::Assert)
         }),

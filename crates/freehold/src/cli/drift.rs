@@ -33,8 +33,46 @@ pub(crate) enum DriftCommand {
     ///
     /// Exit status: 0 when nothing changed, 1 when something did.
     Show(DriftShowArgs),
+    /// Look at live traffic, as the ledger has it: answers' length, errors and latency by flow and deployment
+    ///
+    /// Exit status: 0 when nothing changed, 1 when something did.
+    Ledger(DriftLedgerArgs),
     /// Play many records to see how soon changes are found, and how often one is where there is none
     Simulate(DriftSimulateArgs),
+}
+
+impl DriftArgs {
+    /// Whether the gateway's ledger is read.
+    pub(crate) fn reads_ledger(&self) -> bool {
+        matches!(self.command, DriftCommand::Ledger(_))
+    }
+}
+
+/// Which traffic.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  freehold drift ledger                        all flows of the last 30 days
+  freehold drift ledger --flow support --since 7d --batch 100")]
+pub(crate) struct DriftLedgerArgs {
+    /// Of this flow only
+    #[arg(long)]
+    pub(crate) flow: Option<String>,
+    /// So many requests, one after another, are looked at together
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = batch)]
+    pub(crate) batch: usize,
+    /// What counts as a change.
+    #[command(flatten)]
+    pub(crate) watch: WatchArgs,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn batch(text: &str) -> Result<usize, String> {
+    let count: Option<usize> = text.parse().ok();
+    let sound = count.filter(|count| (10..=10_000).contains(count));
+    sound.ok_or_else(|| "a batch has 10 to 10000 requests".to_owned())
 }
 
 /// What to ask whom.

@@ -75,6 +75,14 @@ pub(crate) struct PlanArgs {
     /// Judge easy, medium and hard requests by themselves, too
     #[arg(long)]
     pub(crate) by_difficulty: bool,
+    /// Judge these languages by themselves, too, and all others together: three letters each, as eng,deu
+    #[arg(
+        long,
+        value_name = "CODE",
+        value_delimiter = ',',
+        conflicts_with = "by_difficulty"
+    )]
+    pub(crate) by_language: Vec<String>,
     /// The share of requests that both sides answer, in per cent
     #[arg(long, default_value_t = 10.0, value_name = "PERCENT")]
     pub(crate) mirror: f64,

@@ -538,3 +538,60 @@ async fn feedback_is_kept_and_calls_a_candidate_back() {
     let (status, _, body) = gateway.post("/v1/feedback", &stranger);
     assert_eq!(status, 404, "{body}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn drift_of_live_traffic_is_found_in_the_ledger() {
+    let street = Street::new().await;
+    let gateway = street.machine.serve();
+    let drift = |machine: &Machine| {
+        machine.run(&[
+            "drift",
+            "ledger",
+            "--batch",
+            "10",
+            "--baseline-runs",
+            "4",
+            "--ignore",
+            "slow",
+            "--json",
+        ])
+    };
+    for number in 0..60 {
+        assert_eq!(ask(&gateway, number).0, 200);
+    }
+    let begun = Instant::now();
+    let steady = loop {
+        let told = drift(&street.machine);
+        if told.json()["streams"][0]["requests"] == 60 {
+            break told;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{told:?}");
+    };
+    assert_eq!(steady.code, Some(0), "{steady:?}");
+    // From here on answers are ten times as long.
+    let long = "word ".repeat(40);
+    for _ in 0..60 {
+        street.rent.push(Script::text(long.clone()));
+    }
+    for number in 0..60 {
+        assert_eq!(ask(&gateway, number).0, 200);
+    }
+    let begun = Instant::now();
+    let changed = loop {
+        let told = drift(&street.machine);
+        if told.json()["streams"][0]["requests"] == 120 {
+            break told;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{told:?}");
+    };
+    assert_eq!(changed.code, Some(1), "{changed:?}");
+    let courses = changed.json()["streams"][0]["courses"].clone();
+    let length = courses
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|course| course["measure"] == "length")
+        .unwrap();
+    assert_eq!(length["state"], "changed", "{courses}");
+    assert_eq!(length["since"], 6, "{courses}");
+}

@@ -80,10 +80,10 @@ fn order(args: &PlanArgs) -> Result<Order> {
             eval::traffic_scorer(&args.scorer)
                 .with_context(|| format!("--scorer {}", args.scorer))?,
         ),
-        strata: if args.by_difficulty {
-            Strata::Difficulty
-        } else {
-            Strata::None
+        strata: match (args.by_difficulty, args.by_language.is_empty()) {
+            (true, _) => Strata::Difficulty,
+            (false, false) => Strata::Languages(args.by_language.clone()),
+            (false, true) => Strata::None,
         },
         rule: Rule {
             margin: args.margin,
