@@ -384,7 +384,7 @@ mod tests {
             "eng"
         );
         assert_eq!(
-            of("Wo ist das Paket, das ich vor drei Wochen bei Ihnen bestellt habe?"),
+            of("Wann kommt meine Sendung? Niemand antwortet mir auf meine Fragen dazu."),
             "deu"
         );
         assert_eq!(
