@@ -68,17 +68,22 @@ impl Street {
 
 /// Asks in a conversation of its own; the answer's status, id and text.
 fn ask(gateway: &Gateway, number: usize) -> (u16, String, String) {
+    let (status, id, answer) = asked(gateway, number);
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    let answer: Value = serde_json::from_str(body).unwrap_or_default();
+    let content = answer["choices"][0]["message"]["content"].as_str();
+    (status, id, content.unwrap_or_default().to_owned())
+}
+
+/// The same with the whole answer, head and all.
+fn asked(gateway: &Gateway, number: usize) -> (u16, String, String) {
     let text = format!("word {number}");
     let body = json!({
         "model": "rent/m",
         "messages": [{"role": "user", "content": text}],
         "metadata": {"freehold_flow": "support"},
     });
-    let (status, id, answer) = gateway.post("/v1/chat/completions", &body);
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    let answer: Value = serde_json::from_str(body).unwrap_or_default();
-    let content = answer["choices"][0]["message"]["content"].as_str();
-    (status, id, content.unwrap_or_default().to_owned())
+    gateway.post("/v1/chat/completions", &body)
 }
 
 /// Asks until the rollout is at one of these stages; how many requests that took.
@@ -494,14 +499,11 @@ async fn feedback_is_kept_and_calls_a_candidate_back() {
     let begun = Instant::now();
     let mut number = 50_000;
     loop {
-        let (status, request, _) = ask(&gateway, number);
+        let (status, request, answer) = asked(&gateway, number);
         assert_eq!(status, 200);
         number += 1;
         // Users like what the incumbent says, and nothing else.
-        let served_by_own = street.own.requests().iter().rev().take(4).any(|one| {
-            one.json()
-                .is_some_and(|body| body.to_string().contains(&format!("word {}\"", number - 1)))
-        });
+        let served_by_own = answer.contains("x-freehold-deployment: own/m");
         let told = json!({"request_id": request, "score": if served_by_own { 0.0 } else { 1.0 }, "label": "user"});
         let given = loop {
             let (given, _, body) = gateway.post("/v1/feedback", &told);
@@ -548,7 +550,7 @@ async fn drift_of_live_traffic_is_found_in_the_ledger() {
             "drift",
             "ledger",
             "--batch",
-            "10",
+            "30",
             "--baseline-runs",
             "4",
             "--ignore",
@@ -556,13 +558,13 @@ async fn drift_of_live_traffic_is_found_in_the_ledger() {
             "--json",
         ])
     };
-    for number in 0..60 {
+    for number in 0..180 {
         assert_eq!(ask(&gateway, number).0, 200);
     }
     let begun = Instant::now();
     let steady = loop {
         let told = drift(&street.machine);
-        if told.json()["streams"][0]["requests"] == 60 {
+        if told.json()["streams"][0]["requests"] == 180 {
             break told;
         }
         assert!(begun.elapsed() < PATIENCE, "{told:?}");
@@ -570,16 +572,16 @@ async fn drift_of_live_traffic_is_found_in_the_ledger() {
     assert_eq!(steady.code, Some(0), "{steady:?}");
     // From here on answers are ten times as long.
     let long = "word ".repeat(40);
-    for _ in 0..60 {
+    for _ in 0..120 {
         street.rent.push(Script::text(long.clone()));
     }
-    for number in 0..60 {
+    for number in 0..120 {
         assert_eq!(ask(&gateway, number).0, 200);
     }
     let begun = Instant::now();
     let changed = loop {
         let told = drift(&street.machine);
-        if told.json()["streams"][0]["requests"] == 120 {
+        if told.json()["streams"][0]["requests"] == 300 {
             break told;
         }
         assert!(begun.elapsed() < PATIENCE, "{told:?}");
