@@ -43,6 +43,12 @@ QUESTIONS = [
     "Tell a short story about a dog.",
     "What is a bridge for?",
     "Explain rain to a child.",
+    "What is a good name for a cat?",
+    "How is tea made?",
+    "Write a greeting to a friend.",
+    "What do clouds look like?",
+    "Why do leaves fall?",
+    "What is a library?",
 ]
 
 
@@ -52,6 +58,7 @@ def test_another_model_behind_the_same_name_is_found(demo, workspace):
     probes.write_text("\n".join(json.dumps({"input": question}) for question in QUESTIONS))
     record = workspace / "drift.jsonl"
     binary = required("FREEHOLD_BIN")
+    watch = ["--baseline-runs", "6", "--ignore", "slow"]
     port = free_port()
     environment = {**os.environ, "FREEHOLD_HOME": str(workspace / "drift-home")}
 
@@ -67,18 +74,18 @@ def test_another_model_behind_the_same_name_is_found(demo, workspace):
             wait_until_ready(f"{url}/health/readiness", process, "the gateway")
             asked = [
                 *("drift", "probe", "--probes", str(probes), "--models", "house/model", "--url", url),
-                *("--record", str(record), "--times", str(times), "--max-tokens", "12"),
-                *("--baseline-runs", "4", "--ignore", "slow"),
+                *("--record", str(record), "--times", str(times), "--max-tokens", "20"),
+                *watch,
             ]
             return subprocess.run([binary, *asked], capture_output=True, text=True, env=environment)
 
-    before = probe(required("FREEHOLD_TEST_MODEL"), 6)
+    before = probe(required("FREEHOLD_TEST_MODEL"), 7)
     assert before.returncode == 0, before.stdout + before.stderr
-    after = probe(folder / "large.gguf", 4)
+    after = probe(folder / "large.gguf", 5)
     assert after.returncode == 1, after.stdout + after.stderr
     shown = subprocess.run(
-        [binary, "drift", "show", str(record)], capture_output=True, text=True, env=environment
+        [binary, "drift", "show", str(record), *watch], capture_output=True, text=True, env=environment
     )
     assert shown.returncode == 1
     assert "CHANGED: house/model" in shown.stdout
-    assert "probably with run 7" in " ".join(shown.stdout.split())
+    assert "probably with run 8" in " ".join(shown.stdout.split())
