@@ -26,6 +26,15 @@ static REFUSAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
 /// So much of a text tells its language.
 const LOOKED_AT_CHARS: usize = 2_000;
 
+/// What an agent's request shows of the side that serves its conversation.
+pub(crate) fn work(order: &Order, seen: &Watched) -> Seen {
+    let rule = order.guards.rule(Guard::Agents);
+    let good = rule.and_then(|_| seen.agent.is_good());
+    good.into_iter()
+        .map(|is_good| (Guard::Agents, Score::of(is_good)))
+        .collect()
+}
+
 /// A request that both sides answered, scored.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Pair {
@@ -125,49 +134,66 @@ pub(crate) struct Compared {
     pub(crate) pair: Result<Pair, Skipped>,
 }
 
-/// Compares both sides of a request.
+/// What both sides of a request said, and what guards see of them.
+pub(crate) struct Both {
+    /// Of the incumbent and of the candidate.
+    pub(crate) signals: (Seen, Seen),
+    /// The part that the pair is judged in.
+    pub(crate) stratum: String,
+    incumbent_failed: bool,
+    /// `None` when it failed or said nothing.
+    pub(crate) incumbent: Option<String>,
+    pub(crate) candidate: Option<String>,
+}
+
+impl Both {
+    /// What both said, or why there is nothing to compare.
+    pub(crate) fn of(order: &Order, seen: &Watched, other: &Mirrored) -> Result<Self, Skipped> {
+        let clients = served(seen).ok_or("the client left")?;
+        let others = mirrored(other).ok_or("the other side may not or cannot answer it")?;
+        let (incumbent, candidate) = match seen.side {
+            RolloutSide::Incumbent => (clients, others),
+            RolloutSide::Candidate => (others, clients),
+        };
+        let request = &seen.request;
+        Ok(Self {
+            signals: (
+                signals(order, request, incumbent),
+                signals(order, request, candidate),
+            ),
+            stratum: stratum(&order.strata, seen),
+            incumbent_failed: incumbent.answer.is_none(),
+            incumbent: incumbent.answer.and_then(said),
+            candidate: candidate.answer.and_then(said),
+        })
+    }
+}
+
+/// Compares both sides of a request by a scorer that asks nobody.
 pub(crate) fn compare(
     order: &Order,
     scorer: &Scorer,
     seen: &Watched,
     other: &Mirrored,
 ) -> Compared {
-    let nothing = |reason| Compared {
-        signals: None,
-        pair: Err(reason),
-    };
-    let Some(clients) = served(seen) else {
-        return nothing("the client left");
-    };
-    let Some(others) = mirrored(other) else {
-        return nothing("the other side may not or cannot answer it");
-    };
-    let (incumbent, candidate) = match seen.side {
-        RolloutSide::Incumbent => (clients, others),
-        RolloutSide::Candidate => (others, clients),
-    };
-    let request = &seen.request;
-    let signals = (
-        signals(order, request, incumbent),
-        signals(order, request, candidate),
-    );
-    Compared {
-        signals: Some(signals),
-        pair: pair(order, scorer, seen, (incumbent.answer, candidate.answer)),
+    match Both::of(order, seen, other) {
+        Ok(both) => Compared {
+            pair: pair(order, scorer, &both),
+            signals: Some(both.signals),
+        },
+        Err(reason) => Compared {
+            signals: None,
+            pair: Err(reason),
+        },
     }
 }
 
-fn pair(
-    order: &Order,
-    scorer: &Scorer,
-    seen: &Watched,
-    (incumbent, candidate): (Option<&Response>, Option<&Response>),
-) -> Result<Pair, Skipped> {
+fn pair(order: &Order, scorer: &Scorer, both: &Both) -> Result<Pair, Skipped> {
     let agreement = order.scorer.measures_agreement();
-    let incumbent = match (incumbent.map(said), agreement) {
-        (None, true) => return Err("the incumbent failed"),
-        (Some(None), true) => return Err("the incumbent said nothing that can be scored"),
-        (text, _) => text.flatten(),
+    let incumbent = match &both.incumbent {
+        None if agreement && both.incumbent_failed => return Err("the incumbent failed"),
+        None if agreement => return Err("the incumbent said nothing that can be scored"),
+        text => text,
     };
     let case = case_of(incumbent.as_deref().unwrap_or_default());
     let score = |text: Option<&str>| match text.map(|text| scorer.score(&case, text)) {
@@ -182,24 +208,28 @@ fn pair(
         // It agrees with itself; that the scorer applies at all was asked.
         incumbent_score = Score::of(true);
     }
-    let candidate = candidate.and_then(said);
-    let candidate_score = score(candidate.as_deref())?;
+    let candidate_score = score(both.candidate.as_deref())?;
     Ok(Pair {
-        stratum: stratum(&order.strata, seen),
+        stratum: both.stratum.clone(),
         incumbent: incumbent_score,
         candidate: candidate_score,
     })
 }
 
 fn stratum(strata: &Strata, seen: &Watched) -> String {
-    let name = match strata {
-        Strata::None => "all",
-        Strata::Difficulty if seen.difficulty < 1.0 / 3.0 => "easy",
-        Strata::Difficulty if seen.difficulty < 2.0 / 3.0 => "medium",
-        Strata::Difficulty => "hard",
-        Strata::Languages(languages) => return language(languages, &seen.request),
+    let difficulty = match seen.difficulty {
+        easy if easy < 1.0 / 3.0 => "easy",
+        medium if medium < 2.0 / 3.0 => "medium",
+        _ => "hard",
     };
-    name.to_owned()
+    match strata {
+        Strata::None => "all".to_owned(),
+        Strata::Difficulty => difficulty.to_owned(),
+        Strata::Languages(languages) => language(languages, &seen.request),
+        Strata::DifficultyAndLanguages(languages) => {
+            format!("{}/{difficulty}", language(languages, &seen.request))
+        }
+    }
 }
 
 /// The language of what the user said last, if it is one of these and can be told.
@@ -240,7 +270,7 @@ fn case_of(incumbent: &str) -> Case {
 }
 
 /// What the first choice says: its text, or the tools it calls as JSON. `None` when neither.
-fn said(answer: &Response) -> Option<String> {
+pub(crate) fn said(answer: &Response) -> Option<String> {
     let parts = &answer.choices.first()?.parts;
     let calls: Vec<Value> = parts
         .iter()

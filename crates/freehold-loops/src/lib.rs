@@ -9,6 +9,7 @@
 
 mod answers;
 mod feedback;
+mod judge;
 mod local;
 mod record;
 mod rollouts;

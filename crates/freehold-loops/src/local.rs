@@ -7,11 +7,13 @@ use freehold_pipeline::{Change, Move, Watched};
 use freehold_proof::Score;
 use freehold_proof::rollout::{Arm, Evidence, Guard, Order};
 use freehold_proof::scorers::Scorer;
+use freehold_proof::scorers::judge::Verdicts;
 use freehold_store::PairRow;
 use freehold_types::{FlowName, RolloutSide};
 use tokio::sync::Semaphore;
 
-use crate::answers::{Compared, served, signals};
+use crate::answers::{Compared, served, signals, work};
+use crate::judge::Judge;
 use crate::record::{PairBody, Record, means};
 
 /// Rows that wait for a database that is away; further ones are counted as skipped.
@@ -22,6 +24,8 @@ pub(crate) struct Local {
     pub(crate) record: Record,
     pub(crate) order: Arc<Order>,
     pub(crate) scorer: Arc<Scorer>,
+    /// The model that scores, where one does.
+    pub(crate) judge: Option<Arc<Judge>>,
     /// What this gateway has seen in the period under way.
     pub(crate) own: Evidence,
     /// What others have seen in it.
@@ -46,18 +50,29 @@ pub(crate) struct Done {
     pub(crate) compared: Compared,
     pub(crate) mirrored_ms: Option<u64>,
     pub(crate) cost_nano_usd: Option<u64>,
+    /// What a judge of pairs said.
+    pub(crate) verdicts: Option<Verdicts>,
 }
 
 impl Done {
+    /// What was compared, and nothing more.
+    pub(crate) fn of(compared: Compared) -> Self {
+        Self {
+            compared,
+            mirrored_ms: None,
+            cost_nano_usd: None,
+            verdicts: None,
+        }
+    }
+
     /// It has no score.
     pub(crate) fn unscored(reason: crate::answers::Skipped, cost_nano_usd: Option<u64>) -> Self {
         Self {
-            compared: Compared {
+            cost_nano_usd,
+            ..Self::of(Compared {
                 signals: None,
                 pair: Err(reason),
-            },
-            mirrored_ms: None,
-            cost_nano_usd,
+            })
         }
     }
 }
@@ -67,10 +82,12 @@ impl Local {
     pub(crate) fn new(record: Record) -> Option<Self> {
         let order = Arc::new(record.rollout.order.clone());
         let scorer = Scorer::new(order.scorer.0.clone()).ok()?;
+        let judge = Judge::of(&order.scorer.0).map(Arc::new);
         Some(Self {
             places: Arc::new(Semaphore::new(order.mirror.concurrency as usize)),
             order,
             scorer: Arc::new(scorer),
+            judge,
             record,
             own: Evidence::default(),
             others: Evidence::default(),
@@ -165,12 +182,9 @@ impl Local {
         let Some(side) = served(seen) else {
             return;
         };
-        let arm = match seen.side {
-            RolloutSide::Incumbent => Arm::Incumbent,
-            RolloutSide::Candidate => Arm::Candidate,
-        };
-        let signals = signals(&self.order, &seen.request, side);
-        self.own.watch(arm, &signals, &self.earlier);
+        let mut signals = signals(&self.order, &seen.request, side);
+        signals.extend(work(&self.order, seen));
+        self.own.watch(arm(seen.side), &signals, &self.earlier);
         self.is_dirty = true;
     }
 
@@ -205,12 +219,20 @@ impl Local {
             return;
         }
         self.is_dirty = true;
+        if let Some(verdicts) = done.verdicts {
+            self.own.judge.add(verdicts);
+        }
         match done.cost_nano_usd {
             Some(cost) => self.own.mirror_nano_usd += cost,
             None => self.own.mirror_cost_unknown += 1,
         }
         match &done.compared.signals {
-            Some((incumbent, candidate)) => self.own.watch_pair(incumbent, candidate),
+            Some((incumbent, candidate)) => {
+                self.own.watch_pair(incumbent, candidate);
+                // Only the side that serves the conversation has to do with how its agent works.
+                let work = work(&self.order, seen);
+                self.own.watch(arm(seen.side), &work, &self.earlier);
+            }
             None => self.watch(seen),
         }
         let mut row = PairBody {
@@ -243,6 +265,14 @@ impl Local {
             at_unix_ms: now_unix_ms,
             body: serde_json::to_string(&row).unwrap_or_default(),
         });
+    }
+}
+
+/// Whose score it is.
+pub(crate) const fn arm(side: RolloutSide) -> Arm {
+    match side {
+        RolloutSide::Incumbent => Arm::Incumbent,
+        RolloutSide::Candidate => Arm::Candidate,
     }
 }
 

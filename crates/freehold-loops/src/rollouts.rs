@@ -4,19 +4,20 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use freehold_pipeline::{Moves, Pipeline, StatusOf, Watched, Watcher};
+use freehold_pipeline::{Mirrored, Moves, Pipeline, StatusOf, Watched, Watcher};
 use freehold_ports::Clock;
 use freehold_proof::Score;
-use freehold_proof::rollout::{Arm, Guard, Seen, Stage, Step, next};
+use freehold_proof::rollout::{Guard, Seen, Stage, Step, next};
 use freehold_store::Rollouts;
-use freehold_types::{RolloutPart, RolloutSide};
+use freehold_types::RolloutPart;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::answers::{Compared, compare};
-use crate::local::{Done, Local, millis, nanos};
+use crate::answers::{Both, Compared, compare};
+use crate::judge::{Asking, Judge};
+use crate::local::{Done, Local, arm, millis, nanos};
 use crate::record::{By, Record};
 
 /// How often rollouts are judged, and what was seen is written.
@@ -92,6 +93,7 @@ impl Watcher for Watch {
             runner: runner.clone(),
             order: Arc::clone(&local.order),
             scorer: Arc::clone(&local.scorer),
+            judge: local.judge.clone(),
             places: Arc::clone(&local.places),
         };
         self.0.tasks.spawn(mirroring.run(seen));
@@ -108,10 +110,7 @@ impl Watch {
         if part.period != local.period() || local.order.guards.feedback.is_none() {
             return;
         }
-        let arm = match part.side {
-            RolloutSide::Incumbent => Arm::Incumbent,
-            RolloutSide::Candidate => Arm::Candidate,
-        };
+        let arm = arm(part.side);
         let seen = Seen::from([(Guard::Feedback, score)]);
         local.own.watch(arm, &seen, &local.earlier);
         local.is_dirty = true;
@@ -124,43 +123,17 @@ struct Mirroring {
     runner: Runner,
     order: Arc<freehold_proof::rollout::Order>,
     scorer: Arc<freehold_proof::scorers::Scorer>,
+    judge: Option<Arc<Judge>>,
     places: Arc<tokio::sync::Semaphore>,
 }
 
 impl Mirroring {
     async fn run(self, seen: Watched) {
-        let Self {
-            shared,
-            runner,
-            order,
-            scorer,
-            places,
-        } = self;
         let done = {
             // Nobody closes it: an error cannot be.
-            let _place = places.acquire().await;
-            let asking = runner.pipeline.mirror(&seen, runner.status_of);
-            match tokio::time::timeout(MIRROR_MAX, asking).await {
-                // Who stops the gateway has not found the other side wanting.
-                Ok(other) if other.answer.is_err() && runner.pipeline.ready().is_err() => {
-                    Done::unscored("the gateway was stopping", other.cost.map(nanos))
-                }
-                Ok(other) => {
-                    let (order, scorer) = (Arc::clone(&order), Arc::clone(&scorer));
-                    let of = seen.clone();
-                    let (total, cost) = (other.total, other.cost);
-                    // Scorers are quick, but for long texts and odd schemas; one that panics must not take the loop.
-                    let compared =
-                        tokio::task::spawn_blocking(move || compare(&order, &scorer, &of, &other));
-                    Done {
-                        compared: compared.await.unwrap_or(Compared {
-                            signals: None,
-                            pair: Err("the scorer failed"),
-                        }),
-                        mirrored_ms: Some(millis(total)),
-                        cost_nano_usd: cost.map(nanos),
-                    }
-                }
+            let _place = self.places.acquire().await;
+            match tokio::time::timeout(MIRROR_MAX, self.mirror(&seen)).await {
+                Ok(done) => done,
                 Err(_) => Done::unscored("the other side took too long", None),
             }
         };
@@ -170,10 +143,63 @@ impl Mirroring {
             "skipped"
         };
         metrics::counter!("freehold_mirrored_requests_total", "result" => result).increment(1);
-        let now = runner.clock.unix_ms();
-        if let Some(local) = shared.locals.lock().get_mut(&seen.step.rollout) {
+        let now = self.runner.clock.unix_ms();
+        if let Some(local) = self.shared.locals.lock().get_mut(&seen.step.rollout) {
             local.settle(&seen, done, now);
         }
+    }
+
+    async fn mirror(&self, seen: &Watched) -> Done {
+        let Runner {
+            pipeline,
+            status_of,
+            ..
+        } = &self.runner;
+        let other = pipeline.mirror(seen, *status_of).await;
+        let cost = other.cost.map(nanos);
+        // Who stops the gateway has not found the other side wanting.
+        if other.answer.is_err() && pipeline.ready().is_err() {
+            return Done::unscored("the gateway was stopping", cost);
+        }
+        let mirrored_ms = Some(millis(other.total));
+        let Some(judge) = &self.judge else {
+            return Done {
+                mirrored_ms,
+                cost_nano_usd: cost,
+                ..Done::of(self.score(seen, other).await)
+            };
+        };
+        let both = match Both::of(&self.order, seen, &other) {
+            Ok(both) => both,
+            Err(reason) => return Done::unscored(reason, cost),
+        };
+        let asking = Asking {
+            pipeline,
+            status_of: *status_of,
+            seen,
+            cost_nano_usd: cost,
+        };
+        let judged = judge.judge(&both, asking).await;
+        Done {
+            mirrored_ms,
+            cost_nano_usd: judged.cost_nano_usd,
+            verdicts: judged.verdicts,
+            ..Done::of(Compared {
+                signals: Some(both.signals),
+                pair: judged.pair,
+            })
+        }
+    }
+
+    async fn score(&self, seen: &Watched, other: Mirrored) -> Compared {
+        let (order, scorer) = (Arc::clone(&self.order), Arc::clone(&self.scorer));
+        let of = seen.clone();
+        // Scorers are quick, but for long texts and odd schemas; one that panics must not take the loop.
+        let compared = tokio::task::spawn_blocking(move || compare(&order, &scorer, &of, &other));
+        compared.await.unwrap_or(Compared {
+            signals: None,
+            pair: Err("the scorer failed"),
+        })
     }
 }
 

@@ -7,9 +7,9 @@ use freehold_ports::Account;
 use freehold_types::audit::AuditName;
 use freehold_types::outcome::{ErrorSummary, Timing};
 use freehold_types::{
-    AttemptRecord, Decision, Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName,
-    KeyName, NanoUsd, Outcome, OutcomeStatus, RequestId, RolloutPart, RouteName, Sensitivity,
-    TeamName, Usage, UsageBasis,
+    AgentSignals, AttemptRecord, Decision, Deployment, DeploymentId, Dialect, Error, ErrorKind,
+    FlowName, KeyName, NanoUsd, Outcome, OutcomeStatus, RequestId, RolloutPart, RouteName,
+    Sensitivity, TeamName, Usage, UsageBasis,
 };
 
 use crate::audit::Proof;
@@ -35,6 +35,7 @@ pub(crate) struct Draft {
     pub(crate) redacted: BTreeMap<String, u32>,
     pub(crate) decision: Option<Decision>,
     pub(crate) rollout: Option<RolloutPart>,
+    pub(crate) agent: AgentSignals,
     pub(crate) first_token: Option<Duration>,
     /// What the audit trail is told beside the outcome.
     pub(crate) proof: Proof,
@@ -81,6 +82,7 @@ impl Draft {
             redacted: BTreeMap::new(),
             decision: None,
             rollout: None,
+            agent: AgentSignals::default(),
             first_token: None,
             proof: Proof::default(),
             traced: Traced::default(),
@@ -137,6 +139,7 @@ impl Draft {
             },
             decision: self.decision,
             rollout: self.rollout,
+            agent: self.agent,
             attempts,
         };
         Finished {
@@ -177,6 +180,7 @@ impl Draft {
             timing: Timing::default(),
             decision: None,
             rollout: self.rollout.clone(),
+            agent: self.agent,
             attempts: attempt.into_iter().collect(),
         }
     }

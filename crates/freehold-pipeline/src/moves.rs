@@ -8,10 +8,11 @@ use std::time::Duration;
 use freehold_policy::Claim;
 use freehold_ports::{Account, AnswerEnd};
 use freehold_route::{Resolved, fraction, fraction_of};
+use freehold_types::request::ResponseFormat;
 use freehold_types::rollout::MIRRORED;
 use freehold_types::{
-    Error, FlowName, KeyName, Message, NanoUsd, Request, RequestId, Response, Role, RolloutPart,
-    RolloutSide,
+    AgentSignals, Dialect, Error, FlowName, KeyName, Message, NanoUsd, Request, RequestId,
+    Response, Role, RolloutPart, RolloutSide, Sensitivity,
 };
 
 use crate::draft::Draft;
@@ -182,6 +183,10 @@ pub struct Watched {
     pub cost: Option<NanoUsd>,
     /// How difficult the router takes it to be, 0 to 1.
     pub difficulty: f64,
+    /// What it shows of an agent's work.
+    pub agent: AgentSignals,
+    /// The label that policy acted on.
+    pub sensitivity: Sensitivity,
     /// What the client asked. Text: it must not be stored, and not leave but by [`Pipeline::mirror`].
     pub request: Arc<Request>,
     /// What the client got. Text, too.
@@ -203,6 +208,19 @@ pub trait Watcher: Send + Sync {
     fn saw(&self, seen: Watched);
 }
 
+/// A question about a request and its answers.
+#[derive(Clone, Debug)]
+pub struct Inquiry {
+    /// The model that is asked, as a client would name it.
+    pub model: String,
+    /// What it is asked.
+    pub messages: Vec<Message>,
+    /// The form that its answer must have.
+    pub response_format: ResponseFormat,
+    /// Upper bound on its answer's tokens.
+    pub tokens_max: u64,
+}
+
 /// What the other side made of a request.
 #[derive(Clone, Debug)]
 pub struct Mirrored {
@@ -219,8 +237,6 @@ impl Pipeline {
     /// the same claims, and is recorded as a request of its own, of the key `mirror` and a flow that begins with
     /// [`MIRRORED`]. It counts against no limit of the client's.
     pub async fn mirror(self: &Arc<Self>, seen: &Watched, status_of: StatusOf) -> Mirrored {
-        let clock = self.accounting.clock();
-        let (began, unix_ms) = (clock.monotonic(), clock.unix_ms());
         let side = seen.side.other();
         let mut request = Request::clone(&seen.request);
         request.raw = None;
@@ -229,11 +245,45 @@ impl Pipeline {
         if side == RolloutSide::Candidate {
             seen.step.candidate.apply_to(&mut request);
         }
+        self.repeat(seen, request, (side, None), status_of).await
+    }
+
+    /// Asks another model about a request and its answers. It goes the way of a mirrored request, and is at least as
+    /// sensitive as the request itself.
+    pub async fn inquire(
+        self: &Arc<Self>,
+        seen: &Watched,
+        inquiry: Inquiry,
+        status_of: StatusOf,
+    ) -> Mirrored {
+        let mut request = Request::new(Dialect::OpenaiChat, inquiry.model, inquiry.messages);
+        request.response_format = inquiry.response_format;
+        request.sampling.max_output_tokens = Some(inquiry.tokens_max);
+        let named = seen.request.model.clone();
+        let side = seen.side.other();
+        self.repeat(seen, request, (side, Some(named)), status_of)
+            .await
+    }
+
+    async fn repeat(
+        self: &Arc<Self>,
+        seen: &Watched,
+        request: Request,
+        (side, named): (RolloutSide, Option<String>),
+        status_of: StatusOf,
+    ) -> Mirrored {
+        let clock = self.accounting.clock();
+        let (began, unix_ms) = (clock.monotonic(), clock.unix_ms());
+        let claim = if named.is_some() {
+            seen.said.claim.raised(seen.sensitivity)
+        } else {
+            seen.said.claim
+        };
         let admission = Admission {
             id: RequestId::at(unix_ms),
             started_unix_ms: unix_ms,
             received: began,
-            claim: seen.said.claim,
+            claim,
             conversation: seen.said.conversation.clone(),
             flow: Some(seen.step.flow.clone()),
             account: Arc::new(Account {
@@ -251,6 +301,7 @@ impl Pipeline {
                     mirror_of: Some(seen.id),
                 },
                 step: Arc::clone(&seen.step),
+                named,
             }),
         };
         let served = self.serve(admission, status_of).await;
@@ -280,7 +331,7 @@ impl Pipeline {
         &self,
         moving: Moving,
         (id, request, log): (RequestId, &Arc<Request>, &AttemptLog),
-        (said, received, difficulty): (Said, Duration, f64),
+        (said, received, facts): (Said, Duration, Facts),
     ) {
         let records = log.records();
         let Some(watcher) = &self.watcher else {
@@ -306,7 +357,9 @@ impl Pipeline {
             ended,
             total: self.accounting.clock().monotonic().saturating_sub(received),
             cost: log.cost(),
-            difficulty,
+            difficulty: facts.difficulty,
+            agent: facts.agent,
+            sensitivity: facts.sensitivity,
             request: Arc::clone(request),
             answer,
             said,
@@ -314,11 +367,21 @@ impl Pipeline {
     }
 }
 
-/// Marks a request that repeats a client's.
+/// What is known of a request before its answer, for whoever watches.
+#[derive(Clone, Copy)]
+pub(crate) struct Facts {
+    pub(crate) difficulty: f64,
+    pub(crate) agent: AgentSignals,
+    pub(crate) sensitivity: Sensitivity,
+}
+
+/// Marks a request that repeats a client's, or asks about it.
 #[derive(Clone, Debug)]
 pub struct Mirror {
     pub(crate) part: RolloutPart,
     pub(crate) step: Arc<Move>,
+    /// What the client named, when this one asks about it: what that demands holds all the same.
+    pub(crate) named: Option<String>,
 }
 
 /// From here on a mirrored request is nobody's: neither its key's nor its flow's.
@@ -331,8 +394,6 @@ pub(crate) fn disown(draft: &mut Draft) {
 
 #[cfg(test)]
 mod tests {
-    use freehold_types::Dialect;
-
     use super::*;
 
     fn step(share: f64) -> Move {

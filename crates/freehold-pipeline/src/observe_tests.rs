@@ -88,6 +88,7 @@ fn junk(number: usize) -> Outcome {
         },
         decision: None,
         rollout: None,
+        agent: freehold_types::AgentSignals::default(),
     }
 }
 

@@ -11,9 +11,10 @@ use freehold_policy::Claim;
 use freehold_ports::{
     Account, Call, Chunk, Clock, Ledger, Meter, Prompts, Standing, Tracer, UnderWay, Used,
 };
+use freehold_route::agent_signals;
 use freehold_types::{
-    Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName, NanoUsd, Outcome, Request,
-    RequestId, TraceParent,
+    AgentSignals, Deployment, DeploymentId, Dialect, Error, ErrorKind, FlowName, NanoUsd, Outcome,
+    Request, RequestId, TraceParent,
 };
 use futures_util::FutureExt;
 use tokio::sync::oneshot;
@@ -32,6 +33,7 @@ use crate::log::AttemptLog;
 use crate::moves::{Mirror, Moves, Moving, Said, Watcher};
 use crate::observe::{self, Meters};
 use crate::reserve::Hold;
+use crate::retries::Retries;
 use crate::snapshot::{ListedModel, Snapshot};
 use crate::sticky::Stickiness;
 use crate::trace::TraceContext;
@@ -158,6 +160,8 @@ pub struct Pipeline {
     pub(crate) watcher: Option<Arc<dyn Watcher>>,
     /// The flows that were discovered.
     flows: Flows,
+    /// Requests that come again.
+    retries: Retries,
     /// Requests under way, until their outcomes are recorded.
     under_way: TaskTracker,
     /// Ends them.
@@ -185,6 +189,7 @@ impl Pipeline {
             moves: ArcSwap::default(),
             watcher: None,
             flows: Flows::default(),
+            retries: Retries::new(),
             under_way: TaskTracker::new(),
             cut: CancellationToken::new(),
         }
@@ -337,6 +342,9 @@ impl Pipeline {
             .or(draft.flow)
             .or_else(|| self.flows.discover(&request));
         draft.streamed = request.stream;
+        if mirror.is_none() {
+            draft.agent = self.agent(&account, &request, received);
+        }
         let moves = self.moves.load();
         let whose = (id, conversation.as_deref());
         let moving = moves.assign(draft.flow.as_ref(), whose, &request);
@@ -486,6 +494,14 @@ impl Pipeline {
             total: Duration::ZERO,
         };
         self.record(draft.finish(&ending, vec![]), Hold::default());
+    }
+
+    /// What a request shows of an agent's work.
+    fn agent(&self, account: &Account, request: &Request, received: Duration) -> AgentSignals {
+        AgentSignals {
+            retries: self.retries.count(&account.key, request, received),
+            ..agent_signals(request)
+        }
     }
 
     /// The trace of a request.

@@ -12,7 +12,7 @@ use crate::deliver::client_left;
 use crate::draft::Draft;
 use crate::keep::{Keeping, Tap};
 use crate::live::Live;
-use crate::moves::{Mirror, Moving, Said, disown};
+use crate::moves::{Facts, Mirror, Moving, Said, disown};
 use crate::pipeline::Pipeline;
 use crate::reserve::Asked;
 
@@ -45,7 +45,11 @@ impl Pipeline {
             Ok(ways) => ways,
             Err(error) => return course.fail(error).await,
         };
-        let difficulty = draft.decision.as_ref().map_or(0.0, |one| one.difficulty);
+        let facts = Facts {
+            difficulty: draft.decision.as_ref().map_or(0.0, |one| one.difficulty),
+            agent: draft.agent,
+            sensitivity: draft.sensitivity,
+        };
         let keeping = match (&mirror, ways.last()) {
             (None, Some(usual)) => Keeping::begin(
                 self.prompts.as_ref(),
@@ -65,7 +69,7 @@ impl Pipeline {
         self.answer(ground, course, &ways, (moving.as_mut(), tap))
             .await;
         if let Some(moving) = moving {
-            let about = (said, ground.received, difficulty);
+            let about = (said, ground.received, facts);
             self.watched(moving, (ground.id, ground.request, ground.log), about);
         }
         if let Some(keeping) = keeping {
@@ -150,7 +154,7 @@ impl Pipeline {
         })
     }
 
-    /// The way of a request that repeats a client's.
+    /// The way of a request that repeats a client's, or asks about it.
     fn mirrored_way(
         &self,
         ground: Ground<'_>,
@@ -162,10 +166,15 @@ impl Pipeline {
         let words = (said.claim, said.conversation.as_deref());
         let request = ground.request;
         draft.rollout = Some(mirror.part.clone());
-        let decided = match mirror.part.side {
-            RolloutSide::Incumbent => self.decide(snapshot, account, words, request, draft),
-            RolloutSide::Candidate => snapshot.route(&request.model, account).and_then(|named| {
-                let model = &mirror.step.candidate.model;
+        // Where it goes, when that is not where the client's name leads, and what was named.
+        let elsewhere = match (&mirror.named, mirror.part.side) {
+            (Some(named), _) => Some((named, &request.model)),
+            (None, RolloutSide::Candidate) => Some((&request.model, &mirror.step.candidate.model)),
+            (None, RolloutSide::Incumbent) => None,
+        };
+        let decided = match elsewhere {
+            None => self.decide(snapshot, account, words, request, draft),
+            Some((named, model)) => snapshot.route(named, account).and_then(|named| {
                 let route = snapshot.routes.resolve(model, &|_| true)?;
                 self.ready()?;
                 self.decide_on(snapshot, account, words, request, (&route, &named), draft)

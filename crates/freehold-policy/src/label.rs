@@ -14,6 +14,18 @@ pub enum Claim {
     Unreadable,
 }
 
+impl Claim {
+    /// The same, and at least this.
+    #[must_use]
+    pub fn raised(self, label: Sensitivity) -> Self {
+        match self {
+            Self::None => Self::Label(label),
+            Self::Label(said) => Self::Label(said.max(label)),
+            Self::Unreadable => Self::Unreadable,
+        }
+    }
+}
+
 /// Everybody who has a say in a request's label.
 #[derive(Clone, Copy, Debug)]
 pub struct Labels<'a> {

@@ -40,7 +40,8 @@ impl Score {
     }
 
     /// Halfway between right and wrong.
-    pub(crate) const fn half() -> Self {
+    #[must_use]
+    pub const fn half() -> Self {
         Self(0.5)
     }
 

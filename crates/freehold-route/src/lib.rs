@@ -12,6 +12,7 @@
 //! This crate never does I/O, never reads a clock, never keeps text of a request.
 
 mod affinity;
+mod agent;
 mod difficulty;
 mod features;
 mod flow;
@@ -25,6 +26,7 @@ mod refusal;
 mod table;
 
 pub use affinity::{fraction, fraction_of};
+pub use agent::agent_signals;
 pub use difficulty::{Contribution, contributions, difficulty};
 pub use features::features;
 pub use flow::{DISCOVERED, discover_flow};

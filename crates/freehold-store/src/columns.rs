@@ -71,7 +71,7 @@ pub(crate) const DIMENSION_COLUMNS: [&str; 9] = [
 ];
 
 /// Their sums, in the order in which they are written and read.
-pub(crate) const SUM_COLUMNS: [&str; 12] = [
+pub(crate) const SUM_COLUMNS: [&str; 17] = [
     "requests",
     "attempts",
     "input_tokens",
@@ -84,6 +84,11 @@ pub(crate) const SUM_COLUMNS: [&str; 12] = [
     "unknown_cost_requests",
     "cost_gap_requests",
     "doubtful_usage_requests",
+    "tool_results",
+    "tool_errors",
+    "repeated_calls",
+    "looping_requests",
+    "retried_requests",
 ];
 
 /// One column per bucket of [`crate::latency`].

@@ -45,7 +45,8 @@ pub use ledger::{DurableLedger, LedgerStatus};
 #[cfg(feature = "testing")]
 pub use memory::MemoryLedger;
 pub use query::{
-    Edges, Filters, GroupBy, RecentQuery, Totals, UnknownGroup, UsageQuery, UsageReport, UsageRow,
+    AgentTotals, Edges, Filters, GroupBy, RecentQuery, Totals, UnknownGroup, UsageQuery,
+    UsageReport, UsageRow,
 };
 pub use reader::Reader;
 pub use rollouts::{FeedbackRow, PairRow, Rollouts, StartError, StoredRollout};

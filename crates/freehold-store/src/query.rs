@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use freehold_types::{
-    BackendId, DeploymentId, FlowName, KeyName, NanoUsd, Outcome, OutcomeStatus, Perimeter,
-    RouteName, Sensitivity, TeamName,
+    AgentSignals, BackendId, DeploymentId, FlowName, KeyName, NanoUsd, Outcome, OutcomeStatus,
+    Perimeter, RouteName, Sensitivity, TeamName,
 };
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -230,10 +230,65 @@ pub struct Totals {
     pub cost_gap_requests: u64,
     /// Requests whose upstream reported usage that cannot be: what is recorded in its place is marked.
     pub doubtful_usage_requests: u64,
+    /// What agents' work shows.
+    #[serde(flatten)]
+    pub agent: AgentTotals,
     /// Half of the completed requests took at most so long; estimated from buckets.
     pub latency_p50_ms: Option<f64>,
     /// 95 of 100 completed requests took at most so long; estimated from buckets.
     pub latency_p95_ms: Option<f64>,
+}
+
+/// Sums of [`AgentSignals`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AgentTotals {
+    /// Tools' results.
+    pub tool_results: u64,
+    /// Those that report an error.
+    pub tool_errors: u64,
+    /// Calls that were made before with the same arguments, since the user's last words.
+    pub repeated_calls: u64,
+    /// Requests of agents that go round in a circle.
+    pub looping_requests: u64,
+    /// Requests that the same key had sent before, not long ago.
+    pub retried_requests: u64,
+}
+
+impl AgentTotals {
+    /// Of one request.
+    pub(crate) fn of(signals: &AgentSignals) -> Self {
+        Self {
+            tool_results: u64::from(signals.tool_results),
+            tool_errors: u64::from(signals.tool_errors),
+            repeated_calls: u64::from(signals.repeated_calls),
+            looping_requests: u64::from(signals.loop_rounds > 0),
+            retried_requests: u64::from(signals.retries > 0),
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        let sums = [
+            &mut self.tool_results,
+            &mut self.tool_errors,
+            &mut self.repeated_calls,
+            &mut self.looping_requests,
+            &mut self.retried_requests,
+        ];
+        for (sum, more) in sums.into_iter().zip(other.counts()) {
+            *sum = sum.saturating_add(more);
+        }
+    }
+
+    /// In the order in which they are stored.
+    pub(crate) fn counts(&self) -> [u64; 5] {
+        [
+            self.tool_results,
+            self.tool_errors,
+            self.repeated_calls,
+            self.looping_requests,
+            self.retried_requests,
+        ]
+    }
 }
 
 /// One row of an answer.
@@ -362,6 +417,7 @@ fn totals(sums: &StatusSums) -> Totals {
         unknown_cost_requests: all.unknown_cost_requests,
         cost_gap_requests: all.cost_gap_requests,
         doubtful_usage_requests: all.doubtful_usage_requests,
+        agent: all.agent,
         latency_p50_ms: all.latency.quantile_ms(0.5),
         latency_p95_ms: all.latency.quantile_ms(0.95),
     }

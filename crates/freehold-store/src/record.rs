@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use freehold_ports::LedgerError;
 use freehold_types::outcome::{ErrorSummary, Timing};
 use freehold_types::{
-    AttemptRecord, Dialect, FlowName, KeyName, NanoUsd, Outcome, OutcomeStatus, RequestId,
-    RolloutPart, RouteName, Sensitivity, TeamName, Usage,
+    AgentSignals, AttemptRecord, Dialect, FlowName, KeyName, NanoUsd, Outcome, OutcomeStatus,
+    RequestId, RolloutPart, RouteName, Sensitivity, TeamName, Usage,
 };
 use serde::Deserialize;
 
@@ -90,6 +90,7 @@ pub(crate) fn parse_bill(json: &str) -> Result<Bill, serde_json::Error> {
         timing: stored.timing,
         decision: None,
         rollout: stored.rollout,
+        agent: stored.agent,
     };
     Ok(Bill {
         outcome,
@@ -123,6 +124,8 @@ struct Stored {
     decision: Option<Difficulty>,
     #[serde(default)]
     rollout: Option<RolloutPart>,
+    #[serde(default)]
+    agent: AgentSignals,
 }
 
 #[derive(Deserialize)]

@@ -9,6 +9,7 @@ use freehold_types::{
 
 use crate::columns::{SUMS, integer};
 use crate::latency::Latency;
+use crate::query::AgentTotals;
 
 pub(crate) const HOUR_MS: u64 = 3_600_000;
 pub(crate) const DAY_MS: u64 = 24 * HOUR_MS;
@@ -54,6 +55,7 @@ pub(crate) struct Measures {
     pub(crate) unknown_cost_requests: u64,
     pub(crate) cost_gap_requests: u64,
     pub(crate) doubtful_usage_requests: u64,
+    pub(crate) agent: AgentTotals,
     /// Of completed requests.
     pub(crate) latency: Latency,
 }
@@ -76,6 +78,7 @@ impl Measures {
                 other.doubtful_usage_requests,
             ),
         ];
+        self.agent.add(&other.agent);
         for (sum, more) in sums {
             *sum = sum.saturating_add(more);
         }
@@ -99,9 +102,11 @@ impl Measures {
             integer(self.unknown_cost_requests),
             integer(self.cost_gap_requests),
             integer(self.doubtful_usage_requests),
-        ];
+        ]
+        .into_iter()
+        .chain(self.agent.counts().map(integer));
         let latency = self.latency.counts.iter().map(|count| integer(*count));
-        for (sum, value) in sums.iter_mut().zip(counts.into_iter().chain(latency)) {
+        for (sum, value) in sums.iter_mut().zip(counts.chain(latency)) {
             *sum = value;
         }
         sums
@@ -156,6 +161,7 @@ pub(crate) fn add_outcome(rollup: &mut Rollup, outcome: &Outcome) {
         unknown_cost_requests: u64::from(outcome.cost.is_none()),
         cost_gap_requests: u64::from(has_gap(outcome)),
         doubtful_usage_requests: u64::from(is_doubtful(outcome)),
+        agent: AgentTotals::of(&outcome.agent),
         ..Measures::default()
     };
     if outcome.status == OutcomeStatus::Completed {

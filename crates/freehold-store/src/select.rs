@@ -11,7 +11,8 @@ use crate::home::Cursor;
 use crate::latency::Latency;
 use crate::names;
 use crate::query::{
-    Filters, GroupBy, Range, RecentQuery, Sums, UsageQuery, day_text, hour_text, model_of,
+    AgentTotals, Filters, GroupBy, Range, RecentQuery, Sums, UsageQuery, day_text, hour_text,
+    model_of,
 };
 use crate::record;
 use crate::rollup::Measures;
@@ -49,9 +50,9 @@ pub(crate) async fn is_migrated(connection: &mut Connected) -> Result<bool, Stor
 fn newest_column(connection: &Connected) -> &'static str {
     if connection.is_postgres() {
         "SELECT count(*) FROM pg_attribute
-         WHERE attrelid = to_regclass('usage_daily') AND attname = 'doubtful_usage_requests'"
+         WHERE attrelid = to_regclass('usage_daily') AND attname = 'retried_requests'"
     } else {
-        "SELECT count(*) FROM pragma_table_info('usage_daily') WHERE name = 'doubtful_usage_requests'"
+        "SELECT count(*) FROM pragma_table_info('usage_daily') WHERE name = 'retried_requests'"
     }
 }
 
@@ -271,6 +272,13 @@ fn measures(row: &mut Cells<'_>) -> Result<Measures, sqlx::Error> {
         unknown_cost_requests: row.count()?,
         cost_gap_requests: row.count()?,
         doubtful_usage_requests: row.count()?,
+        agent: AgentTotals {
+            tool_results: row.count()?,
+            tool_errors: row.count()?,
+            repeated_calls: row.count()?,
+            looping_requests: row.count()?,
+            retried_requests: row.count()?,
+        },
         latency: Latency::default(),
     };
     for count in &mut measures.latency.counts {

@@ -109,6 +109,7 @@ fn ended(attempts: Vec<AttemptRecord>, status: OutcomeStatus, caller: Option<&st
         decision: (!attempts.is_empty()).then(decision),
         attempts,
         rollout: None,
+        agent: freehold_types::AgentSignals::default(),
     };
     Ended {
         trace: Trace::of(id, caller.and_then(TraceParent::parse)),

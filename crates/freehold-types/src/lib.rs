@@ -6,6 +6,7 @@
 //! This crate never does I/O, never knows a vendor's wire format and never decides anything.
 
 pub mod access;
+pub mod agent;
 pub mod answer;
 pub mod audit;
 pub mod decision;
@@ -23,6 +24,7 @@ pub mod trace;
 pub mod usage;
 
 pub use access::{Actor, Grant, Reach, Right};
+pub use agent::AgentSignals;
 pub use answer::{Delta, Event, FinishReason, PartKind, Response, TokenLogprob};
 pub use decision::{
     Availability, CandidateInput, CandidateRecord, Decision, Features, Objective, RouterInputs,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::AgentSignals;
 use crate::decision::Decision;
 use crate::error::{ErrorKind, ErrorSource};
 use crate::price::BookId;
@@ -76,6 +77,9 @@ pub struct Outcome {
     /// Its part in moving the flow to another model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<RolloutPart>,
+    /// What it shows of an agent's work.
+    #[serde(default, skip_serializing_if = "AgentSignals::is_empty")]
+    pub agent: AgentSignals,
 }
 
 /// What went wrong, without any text of the request.

@@ -17,6 +17,7 @@ mod prices;
 mod privacy;
 mod prompts;
 mod proof;
+mod quality;
 mod rollout;
 mod sim;
 mod workload;
@@ -44,6 +45,7 @@ pub(crate) use privacy::{
 };
 pub(crate) use prompts::{EraseArgs, PromptsArgs, PromptsCommand, StoredArgs};
 pub(crate) use proof::{JudgeArgs, ProofArgs, ProofCommand, RuleArgs, SimulateArgs};
+pub(crate) use quality::{QualityArgs, QualityBy};
 pub(crate) use rollout::{
     HistoryArgs, OneArgs, Pilot, PlanArgs, RolloutArgs, RolloutCommand, StartArgs, StatusArgs,
 };
@@ -130,6 +132,7 @@ pub(crate) enum Command {
     Rollout(RolloutArgs),
     Demo(DemoArgs),
     Feedback(FeedbackArgs),
+    Quality(QualityArgs),
     /// Tell whether a model fits into GPUs, with which context and how many requests at once
     Fit(FitArgs),
     /// Simulate model servers of your own, and measure how good that is

@@ -24,6 +24,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{Cli, Command};
 use crate::config::settings::Settings;
 use crate::config::{Overrides, Source};
+use freehold_store::StoreSettings;
 
 /// A request makes hundreds of small allocations, which the system's allocator is slow at.
 #[global_allocator]
@@ -111,20 +112,26 @@ async fn run(cli: Cli) -> miette::Result<bool> {
         Command::Feedback(args) => commands::feedback::run(args, &ledger()?)
             .await
             .map_err(told),
+        Command::Quality(args) => commands::quality::run(args, &ledger()?).await.map_err(told),
         Command::Demo(args) => return commands::demo::run(args).await.map_err(told),
         Command::Rollout(args) => commands::rollout::run(args, &ledger()?).await.map_err(told),
         Command::Fit(args) => commands::sim::run_fit(&args).map_err(told),
-        Command::Sim(args) => {
-            let ledger = args.reads_ledger().then(&ledger).transpose()?;
-            commands::sim::run(args, ledger.as_ref())
-                .await
-                .map_err(told)
-        }
+        Command::Sim(args) => return sim(args, ledger).await,
         Command::Calibrate(args) => commands::calibrate::run(*args).await.map_err(told),
         Command::Config(args) => commands::config_command::run(args, config),
         Command::Doctor(args) => commands::doctor::run(args, config).await.map_err(told),
     };
     done.map(|()| true)
+}
+
+/// Only a simulation of recorded traffic needs the ledger.
+async fn sim(
+    args: cli::SimArgs,
+    ledger: impl Fn() -> miette::Result<StoreSettings>,
+) -> miette::Result<bool> {
+    let ledger = args.reads_ledger().then(ledger).transpose()?;
+    let done = commands::sim::run(args, ledger.as_ref()).await;
+    done.map(|()| true).map_err(told)
 }
 
 /// A trail whose directory is named needs no configuration.

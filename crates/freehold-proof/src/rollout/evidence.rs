@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::apart::Apart;
 use crate::differences::{Differences, Score};
+use crate::scorers::judge::Preferences;
 use crate::strata::Stratified;
 
 /// Which side answered.
@@ -34,17 +35,20 @@ pub enum Guard {
     Feedback,
     /// Requests that are cheap enough.
     Cost,
+    /// Requests that show an agent's work going as it should.
+    Agents,
 }
 
 impl Guard {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Errors,
         Self::Latency,
         Self::Schema,
         Self::Refusals,
         Self::Feedback,
         Self::Cost,
+        Self::Agents,
     ];
 
     /// Its name in orders and reports.
@@ -57,6 +61,7 @@ impl Guard {
             Self::Refusals => "refusals",
             Self::Feedback => "feedback",
             Self::Cost => "cost",
+            Self::Agents => "agents",
         }
     }
 
@@ -68,6 +73,7 @@ impl Guard {
             Self::Refusals => "guards.refusals.margin",
             Self::Feedback => "guards.feedback.margin",
             Self::Cost => "guards.cost.margin",
+            Self::Agents => "guards.agents.margin",
         }
     }
 }
@@ -159,6 +165,8 @@ pub struct Evidence {
     pub candidate_nano_usd: u64,
     /// Scores of requests that both answered.
     pub pairs: Stratified,
+    /// Where a model judges: how far it can be trusted.
+    pub judge: Preferences,
     /// What guards have seen.
     pub guards: BTreeMap<Guard, GuardEvidence>,
 }
@@ -234,6 +242,7 @@ impl Evidence {
         self.incumbent_nano_usd += other.incumbent_nano_usd;
         self.candidate_nano_usd += other.candidate_nano_usd;
         self.pairs.merge(&other.pairs);
+        self.judge.merge(&other.judge);
         for (guard, evidence) in &other.guards {
             self.guards.entry(*guard).or_default().merge(evidence);
         }

@@ -69,13 +69,15 @@ pub struct Change {
 pub struct PairScorer(pub ScorerSpec);
 
 impl PairScorer {
-    /// Whether the incumbent's answer stands for what is right.
+    /// Whether the incumbent's answer stands for what is right. A judge looks at both.
     #[must_use]
     pub fn measures_agreement(&self) -> bool {
         !matches!(
             self.0,
             ScorerSpec::Json
                 | ScorerSpec::JsonSchema { .. }
+                | ScorerSpec::Judge { .. }
+                | ScorerSpec::Pairwise { .. }
                 | ScorerSpec::Regex { pattern: Some(_) }
         )
     }
@@ -92,6 +94,19 @@ pub enum Strata {
     Difficulty,
     /// These languages, by their three letters (ISO 639-3), and all others together.
     Languages(Vec<String>),
+    /// Both at once, as `eng/hard`.
+    DifficultyAndLanguages(Vec<String>),
+}
+
+impl Strata {
+    /// The languages that are told apart; none when they are not.
+    #[must_use]
+    pub fn languages(&self) -> Option<&[String]> {
+        match self {
+            Self::None | Self::Difficulty => None,
+            Self::Languages(languages) | Self::DifficultyAndLanguages(languages) => Some(languages),
+        }
+    }
 }
 
 /// How much traffic is mirrored, and what that may cost.
@@ -163,6 +178,8 @@ pub struct Guards {
     pub feedback: Option<GuardRule>,
     /// Requests that cost at most `limit` dollars.
     pub cost: Option<GuardRule>,
+    /// Requests that show no failed tool, no repeated call and no circle, among those that show an agent's work.
+    pub agents: Option<GuardRule>,
 }
 
 /// How much worse the candidate may be.
@@ -191,6 +208,7 @@ impl Default for Guards {
             refusals: within(0.05),
             feedback: within(0.1),
             cost: None,
+            agents: within(0.1),
         }
     }
 }
@@ -206,6 +224,7 @@ impl Guards {
             Guard::Refusals => self.refusals.as_ref(),
             Guard::Feedback => self.feedback.as_ref(),
             Guard::Cost => self.cost.as_ref(),
+            Guard::Agents => self.agents.as_ref(),
         }
     }
 
@@ -270,6 +289,14 @@ pub enum BadOrder {
     /// A scorer that needs the case's own assertions, which traffic has not.
     #[error("the scorer `assert` needs a data set: live traffic asserts nothing")]
     Assertions,
+    /// A scorer that cannot be asked here.
+    #[error(
+        "the scorer `{0}` does not score live traffic: a judge does (`judge`, `pairwise`), and those that ask nobody"
+    )]
+    Asked(&'static str),
+    /// A judge without a name, or without what it goes by.
+    #[error("the judge needs a `model`, and at most 64 KiB of text that it goes by")]
+    Judge,
     /// A scorer that cannot be made.
     #[error(transparent)]
     Scorer(#[from] BadScorer),
@@ -289,10 +316,7 @@ impl Order {
             ("incumbent", &self.incumbent),
             ("candidate.model", &self.candidate.model),
         ] {
-            let is_name = !name.trim().is_empty()
-                && name.len() <= NAME_BYTES_MAX
-                && !name.chars().any(char::is_control);
-            if !is_name {
+            if !is_name(name) {
                 return Err(BadOrder::Name(what));
             }
         }
@@ -313,10 +337,8 @@ impl Order {
         if let Some(value) = *temperature {
             within("candidate.temperature", value, "from 0 to 2", 0.0..=2.0)?;
         }
-        if self.scorer.0 == ScorerSpec::Assert {
-            return Err(BadOrder::Assertions);
-        }
-        if let Strata::Languages(languages) = &self.strata {
+        self.scorer.check()?;
+        if let Some(languages) = self.strata.languages() {
             let is_code = |code: &String| {
                 code.len() == 3 && code.bytes().all(|letter| letter.is_ascii_lowercase())
             };
@@ -324,12 +346,44 @@ impl Order {
                 return Err(BadOrder::Languages);
             }
         }
-        Scorer::new(self.scorer.0.clone())?;
         self.rule.check()?;
         self.mirror.check()?;
         self.stages.check()?;
         self.guards.check()
     }
+}
+
+/// What a judge goes by is at most so long, in bytes.
+const RUBRIC_BYTES_MAX: usize = 64 << 10;
+
+impl PairScorer {
+    fn check(&self) -> Result<(), BadOrder> {
+        match &self.0 {
+            ScorerSpec::Assert => Err(BadOrder::Assertions),
+            ScorerSpec::Judge {
+                model,
+                rubric: text,
+            }
+            | ScorerSpec::Pairwise {
+                model,
+                criteria: text,
+                ..
+            } => {
+                let is_sound =
+                    is_name(model) && !text.trim().is_empty() && text.len() <= RUBRIC_BYTES_MAX;
+                is_sound.then_some(()).ok_or(BadOrder::Judge)
+            }
+            spec if spec.is_asked() => Err(BadOrder::Asked(spec.name())),
+            spec => {
+                Scorer::new(spec.clone())?;
+                Ok(())
+            }
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control)
 }
 
 impl Mirror {

@@ -24,13 +24,15 @@ pub enum Stage {
     RolledBack,
     /// An operator ended it.
     Aborted,
+    /// It was promoted, and an operator has made that permanent in the configuration.
+    Finished,
 }
 
 impl Stage {
     /// Whether it is over.
     #[must_use]
     pub fn is_over(self) -> bool {
-        matches!(self, Self::RolledBack | Self::Aborted)
+        matches!(self, Self::RolledBack | Self::Aborted | Self::Finished)
     }
 
     /// The candidate's share of the traffic.
@@ -39,7 +41,7 @@ impl Stage {
         match self {
             Self::Canary(step) => order.stages.shares.get(step).copied().unwrap_or(0.0),
             Self::Promoted => 1.0,
-            Self::Shadow | Self::RolledBack | Self::Aborted => 0.0,
+            Self::Shadow | Self::RolledBack | Self::Aborted | Self::Finished => 0.0,
         }
     }
 
@@ -49,7 +51,7 @@ impl Stage {
         match self {
             Self::Shadow | Self::Canary(_) => order.mirror.share,
             Self::Promoted => order.mirror.watch_share,
-            Self::RolledBack | Self::Aborted => 0.0,
+            Self::RolledBack | Self::Aborted | Self::Finished => 0.0,
         }
     }
 
@@ -60,7 +62,7 @@ impl Stage {
                 Some(Self::Canary(step + 1))
             }
             Self::Canary(_) => Some(Self::Promoted),
-            Self::Promoted | Self::RolledBack | Self::Aborted => None,
+            Self::Promoted | Self::RolledBack | Self::Aborted | Self::Finished => None,
         }
     }
 
@@ -73,6 +75,7 @@ impl Stage {
             Self::Promoted => "promoted".to_owned(),
             Self::RolledBack => "rolled back".to_owned(),
             Self::Aborted => "aborted".to_owned(),
+            Self::Finished => "finished".to_owned(),
         }
     }
 }

@@ -352,7 +352,8 @@ impl Verdicts {
 }
 
 /// How far a judge of pairs can be trusted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Preferences {
     /// Pairs that were judged in both orders.
     pub pairs: u64,
@@ -389,6 +390,18 @@ impl Preferences {
             self.first += u64::from(verdict == Verdict::First);
             self.second += u64::from(verdict == Verdict::Second);
         }
+    }
+
+    /// Adds what was counted elsewhere.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.pairs += other.pairs;
+        self.candidate += other.candidate;
+        self.incumbent += other.incumbent;
+        self.ties += other.ties;
+        self.half += other.half;
+        self.contradicted += other.contradicted;
+        self.first += other.first;
+        self.second += other.second;
     }
 
     /// The share of pairs of which both orders say the same; none when there are none.

@@ -36,10 +36,12 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let ledger = include_str!("../../migrations/postgres/0001_ledger.sql");
     let doubts = include_str!("../../migrations/postgres/0002_doubts.sql");
     let rollouts = include_str!("../../migrations/postgres/0003_rollouts.sql");
+    let agents = include_str!("../../migrations/postgres/0004_agents.sql");
     let mut migrator = Migrator::with_migrations(vec![
         migration(1, "ledger", ledger),
         migration(2, "doubts", doubts),
         migration(3, "rollouts", rollouts),
+        migration(4, "agents", agents),
     ]);
     migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
     migrator

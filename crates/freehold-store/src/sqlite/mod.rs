@@ -30,11 +30,13 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let teams = include_str!("../../migrations/sqlite/0002_teams_and_days.sql");
     let doubts = include_str!("../../migrations/sqlite/0003_doubts.sql");
     let rollouts = include_str!("../../migrations/sqlite/0004_rollouts.sql");
+    let agents = include_str!("../../migrations/sqlite/0005_agents.sql");
     Migrator::with_migrations(vec![
         migration(1, "ledger", ledger),
         migration(2, "teams and days", teams),
         migration(3, "doubts", doubts),
         migration(4, "rollouts", rollouts),
+        migration(5, "agents", agents),
     ])
 });
 

@@ -71,6 +71,7 @@ pub(crate) fn outcome(started_unix_ms: u64) -> Outcome {
         },
         decision: Some(decision()),
         rollout: None,
+        agent: freehold_types::AgentSignals::default(),
     }
 }
 

@@ -4,12 +4,14 @@ use std::time::Instant;
 
 use freehold_ports::Ledger;
 use freehold_store::{
-    DurableLedger, Edges, Filters, GroupBy, Reader, RecentQuery, Totals, UsageQuery, UsageReport,
+    AgentTotals, DurableLedger, Edges, Filters, GroupBy, Reader, RecentQuery, Totals, UsageQuery,
+    UsageReport,
 };
 use freehold_types::outcome::CostGap;
 use freehold_types::usage::UsageDoubt;
 use freehold_types::{
-    ErrorKind, NanoUsd, Outcome, OutcomeStatus, Perimeter, Sensitivity, Usage, UsageBasis,
+    AgentSignals, ErrorKind, NanoUsd, Outcome, OutcomeStatus, Perimeter, Sensitivity, Usage,
+    UsageBasis,
 };
 
 use crate::common::{BASE, BOUND, attempt, outcome, unknown_route};
@@ -27,6 +29,7 @@ on_both_homes!(
     a_team_includes_its_parts,
     sums_beyond_all_bounds_stay_readable,
     doubts_are_counted_by_request,
+    agents_work_is_counted_by_request,
     a_database_from_before_doubts_were_counted_goes_on,
 );
 
@@ -634,6 +637,50 @@ async fn doubts_are_counted_by_request(home: Home) {
     assert_eq!(doubts(&reports[3].totals), (2, 0));
 }
 
+async fn agents_work_is_counted_by_request(home: Home) {
+    let with = |started, agent| Outcome {
+        agent,
+        ..outcome(started)
+    };
+    let outcomes = [
+        outcome(BASE),
+        with(
+            BASE + 1,
+            AgentSignals {
+                tool_results: 3,
+                tool_errors: 1,
+                repeated_calls: 2,
+                ..AgentSignals::default()
+            },
+        ),
+        with(
+            BASE + HOUR,
+            AgentSignals {
+                tool_results: 1,
+                loop_rounds: 4,
+                retries: 2,
+                ..AgentSignals::default()
+            },
+        ),
+    ];
+    let queries = [by(&[]), by(&[GroupBy::Hour])];
+    let reports = ask_both_ways(&home, &outcomes, &queries).await;
+    let all = AgentTotals {
+        tool_results: 4,
+        tool_errors: 1,
+        repeated_calls: 2,
+        looping_requests: 1,
+        retried_requests: 1,
+    };
+    assert_eq!(reports[0].totals.agent, all);
+    let errors: Vec<_> = reports[1]
+        .rows
+        .iter()
+        .map(|row| row.totals.agent.tool_errors)
+        .collect();
+    assert_eq!(errors, [1, 0]);
+}
+
 /// Several gateways of this version start at once where one of the version before has been.
 async fn a_database_from_before_doubts_were_counted_goes_on(home: Home) {
     let ledger = home.open();
@@ -644,7 +691,15 @@ async fn a_database_from_before_doubts_were_counted_goes_on(home: Home) {
     drop(ledger);
     let mut other = home.connect().await;
     for table in ["usage_hourly", "usage_daily"] {
-        for column in ["cost_gap_requests", "doubtful_usage_requests"] {
+        for column in [
+            "cost_gap_requests",
+            "doubtful_usage_requests",
+            "tool_results",
+            "tool_errors",
+            "repeated_calls",
+            "looping_requests",
+            "retried_requests",
+        ] {
             other
                 .run(&format!("ALTER TABLE {table} DROP COLUMN {column}"))
                 .await;
@@ -657,7 +712,7 @@ async fn a_database_from_before_doubts_were_counted_goes_on(home: Home) {
     };
     other
         .run(&format!(
-            "DELETE FROM {applied} WHERE description = 'doubts'"
+            "DELETE FROM {applied} WHERE description IN ('doubts', 'agents')"
         ))
         .await;
     drop(other);

@@ -132,6 +132,7 @@ fn what_a_client_wrote_stays_out() {
         timing: crate::outcome::Timing::default(),
         decision: None,
         rollout: None,
+        agent: crate::AgentSignals::default(),
     };
     let decision = AuditDecision::of(&outcome);
     assert_eq!(

@@ -85,6 +85,7 @@ fn outcome(id: RequestId, cost: Option<NanoUsd>) -> Outcome {
         timing: Timing::default(),
         decision: None,
         rollout: None,
+        agent: freehold_types::AgentSignals::default(),
     }
 }
 

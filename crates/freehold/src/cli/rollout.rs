@@ -18,6 +18,7 @@ Examples:
   freehold rollout accept r-0192                    takes the step that it proposes
   freehold rollout pause r-0192                     stays where it is; guards still call back
   freehold rollout abort r-0192                     everything goes back to where it was
+  freehold rollout finish support                   promoted, and in the configuration by now: the flow can move again
   freehold rollout history --json                   every step of every rollout, and why")]
 pub(crate) struct RolloutArgs {
     /// What to do.
@@ -42,6 +43,8 @@ pub(crate) enum RolloutCommand {
     Resume(OneArgs),
     /// End a rollout: everything goes back to where it was, within a second
     Abort(OneArgs),
+    /// End a promoted rollout whose candidate the configuration names by now, so that the flow can move again
+    Finish(OneArgs),
     /// Every step, and why
     History(HistoryArgs),
 }
@@ -65,10 +68,14 @@ pub(crate) struct PlanArgs {
     /// Another temperature for the candidate
     #[arg(long)]
     pub(crate) temperature: Option<f64>,
-    /// How answers are scored, as in `freehold eval run`: json, json-schema=FILE and regex=PATTERN look at each side;
-    /// all others measure agreement with what serves today
+    /// How answers are scored, as in `freehold eval run`: json, json-schema=FILE and regex=PATTERN look at each side,
+    /// judge=RUBRIC and pairwise[=CRITERIA] have --judge-model look at both; all others measure agreement with what
+    /// serves today
     #[arg(long)]
     pub(crate) scorer: String,
+    /// The model that judges, as a client would name it; it is asked under the same policy as the flow
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) judge_model: Option<String>,
     /// How much lower the candidate's mean score may be
     #[arg(long, default_value_t = 0.05)]
     pub(crate) margin: f64,
@@ -76,12 +83,7 @@ pub(crate) struct PlanArgs {
     #[arg(long)]
     pub(crate) by_difficulty: bool,
     /// Judge these languages by themselves, too, and all others together: three letters each, as eng,deu
-    #[arg(
-        long,
-        value_name = "CODE",
-        value_delimiter = ',',
-        conflicts_with = "by_difficulty"
-    )]
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
     pub(crate) by_language: Vec<String>,
     /// The share of requests that both sides answer, in per cent
     #[arg(long, default_value_t = 10.0, value_name = "PERCENT")]

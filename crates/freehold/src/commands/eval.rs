@@ -17,6 +17,8 @@ mod stored;
 
 use anyhow::Result;
 
+pub(crate) use self::asked::rubric;
+pub(crate) use self::pairwise::CRITERIA;
 pub(crate) use self::plan::traffic_scorer;
 
 use crate::cli::{EvalArgs, EvalCommand};

@@ -23,6 +23,7 @@ pub(crate) mod policy;
 pub(crate) mod prices;
 pub(crate) mod prompts;
 pub(crate) mod proof;
+pub(crate) mod quality;
 pub(crate) mod rollout;
 pub(crate) mod serve;
 pub(crate) mod sim;

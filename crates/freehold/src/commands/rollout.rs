@@ -27,6 +27,7 @@ pub(crate) async fn run(args: RolloutArgs, settings: &StoreSettings) -> Result<(
         RolloutCommand::Pause(args) => steer(&args, &store, pause).await,
         RolloutCommand::Resume(args) => steer(&args, &store, resume).await,
         RolloutCommand::Abort(args) => steer(&args, &store, abort).await,
+        RolloutCommand::Finish(args) => steer(&args, &store, finish).await,
     };
     told.map_err(|error| {
         if error.is::<StoreError>() {
@@ -154,6 +155,28 @@ fn abort(
 ) -> Result<String> {
     rollout.come_to(Stage::Aborted, By::Operator, "aborted".to_owned(), now);
     Ok("aborted: everything goes back to where it was".to_owned())
+}
+
+fn finish(
+    rollout: &mut Rollout,
+    _: &[(u64, String, String)],
+    _: &Record,
+    now: u64,
+) -> Result<String> {
+    let stage = rollout.state.stage;
+    if stage != Stage::Promoted {
+        bail!(
+            "it is not promoted but in {}: `freehold rollout abort` ends it",
+            stage.told(&rollout.order)
+        );
+    }
+    rollout.come_to(Stage::Finished, By::Operator, "finished".to_owned(), now);
+    let order = &rollout.order;
+    Ok(format!(
+        "finished: nothing is moved or watched any more. Requests that name `{}` go where the configuration leads them \
+         now; where that is not `{}` yet, let a route of that name lead there",
+        order.incumbent, order.candidate.model
+    ))
 }
 
 /// What rollouts have proven or refuted, for the advisor: of each flow and model the latest. Models are named as the

@@ -17,5 +17,6 @@ mod program;
 mod prompts;
 mod refusals;
 mod rollout;
+mod rollout_judge;
 mod scoring;
 mod sim;

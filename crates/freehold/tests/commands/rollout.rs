@@ -7,21 +7,21 @@ use serde_json::{Value, json};
 
 use crate::program::{Gateway, Machine};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A gateway's machine between two servers that say the question again.
-struct Street {
+pub(crate) struct Street {
     rent: FakeUpstream,
-    own: FakeUpstream,
-    machine: Machine,
+    pub(crate) own: FakeUpstream,
+    pub(crate) machine: Machine,
 }
 
 impl Street {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with("").await
     }
 
-    async fn with(more: &str) -> Self {
+    pub(crate) async fn with(more: &str) -> Self {
         let rent = FakeUpstream::start().await.unwrap();
         let own = FakeUpstream::start().await.unwrap();
         let config = format!(
@@ -41,7 +41,7 @@ impl Street {
     }
 
     /// Writes a plan; the last arguments win.
-    fn plan(&self, more: &[&str]) -> String {
+    pub(crate) fn plan(&self, more: &[&str]) -> String {
         let path = self.machine.folder.path().join("move.yaml");
         let path = path.to_str().unwrap().to_owned();
         let base = [
@@ -52,13 +52,13 @@ impl Street {
         path
     }
 
-    fn start(&self, more: &[&str]) -> String {
+    pub(crate) fn start(&self, more: &[&str]) -> String {
         let plan = self.plan(more);
         let told = self.machine.done(&["rollout", "start", &plan, "--json"]);
         told.json()["id"].as_str().unwrap().to_owned()
     }
 
-    fn status(&self, id: &str) -> Value {
+    pub(crate) fn status(&self, id: &str) -> Value {
         self.machine
             .done(&["rollout", "status", id, "--json"])
             .json()[0]
@@ -67,7 +67,7 @@ impl Street {
 }
 
 /// Asks in a conversation of its own; the answer's status, id and text.
-fn ask(gateway: &Gateway, number: usize) -> (u16, String, String) {
+pub(crate) fn ask(gateway: &Gateway, number: usize) -> (u16, String, String) {
     let (status, id, answer) = asked(gateway, number);
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     let answer: Value = serde_json::from_str(body).unwrap_or_default();
@@ -87,7 +87,7 @@ fn asked(gateway: &Gateway, number: usize) -> (u16, String, String) {
 }
 
 /// Asks until the rollout is at one of these stages; how many requests that took.
-fn ask_until(street: &Street, gateway: &Gateway, id: &str, stages: &[&str]) -> usize {
+pub(crate) fn ask_until(street: &Street, gateway: &Gateway, id: &str, stages: &[&str]) -> usize {
     let begun = Instant::now();
     let mut asked = 0;
     loop {
@@ -106,7 +106,7 @@ fn ask_until(street: &Street, gateway: &Gateway, id: &str, stages: &[&str]) -> u
 }
 
 /// Sampled requests are scored, left out, or under way: none is lost.
-fn assert_adds_up(seen: &Value) {
+pub(crate) fn assert_adds_up(seen: &Value) {
     let count = |name: &str| seen[name].as_u64().unwrap();
     let skipped: u64 = seen["skipped"]
         .as_object()
@@ -117,7 +117,7 @@ fn assert_adds_up(seen: &Value) {
     assert_eq!(count("sampled"), count("scored") + skipped, "{seen}");
 }
 
-const QUICK: [&str; 13] = [
+pub(crate) const QUICK: [&str; 13] = [
     "--scorer",
     "exact",
     "--margin",

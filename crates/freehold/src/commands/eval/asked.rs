@@ -403,7 +403,7 @@ fn nearest(found: &Embedded) -> Outcome {
 }
 
 /// A rubric's text.
-pub(super) fn rubric(path: &str) -> Result<String> {
+pub(crate) fn rubric(path: &str) -> Result<String> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
     ensure!(
         !text.trim().is_empty(),

@@ -33,7 +33,7 @@ use crate::commands::usage::printable;
 /// What a judge is told beside the criteria, the question and the answers.
 const INSTRUCTION_TOKENS: u64 = 450;
 /// What counts when nobody says.
-const CRITERIA: &str = "Which answer helps whoever asked more: it is right, complete, clear, and no longer than needed.";
+pub(crate) const CRITERIA: &str = "Which answer helps whoever asked more: it is right, complete, clear, and no longer than needed.";
 
 /// What is told as JSON.
 #[derive(Serialize)]

@@ -73,6 +73,7 @@ fn outcome(decision: Option<Decision>) -> Outcome {
         timing: freehold_types::outcome::Timing::default(),
         decision,
         rollout: None,
+        agent: freehold_types::AgentSignals::default(),
     }
 }
 

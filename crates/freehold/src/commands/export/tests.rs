@@ -97,6 +97,7 @@ fn outcome(number: u128, started_unix_ms: u64, attempts: Vec<AttemptRecord>) -> 
         },
         decision: None,
         rollout: None,
+        agent: freehold_types::AgentSignals::default(),
     }
 }
 

@@ -9,6 +9,8 @@ use freehold_proof::rollout::{
     Autopilot, Change, Guard, GuardRule, Guards, Mirror, Order, PairScorer, Stage, Stages, Strata,
 };
 
+use freehold_proof::scorers::ScorerSpec;
+
 use crate::cli::{Pilot, PlanArgs};
 use crate::commands::eval;
 use crate::commands::export::Place;
@@ -76,12 +78,10 @@ fn order(args: &PlanArgs) -> Result<Order> {
             system,
             temperature: args.temperature,
         },
-        scorer: PairScorer(
-            eval::traffic_scorer(&args.scorer)
-                .with_context(|| format!("--scorer {}", args.scorer))?,
-        ),
+        scorer: PairScorer(scorer(args).with_context(|| format!("--scorer {}", args.scorer))?),
         strata: match (args.by_difficulty, args.by_language.is_empty()) {
-            (true, _) => Strata::Difficulty,
+            (true, true) => Strata::Difficulty,
+            (true, false) => Strata::DifficultyAndLanguages(args.by_language.clone()),
             (false, false) => Strata::Languages(args.by_language.clone()),
             (false, true) => Strata::None,
         },
@@ -114,6 +114,39 @@ fn order(args: &PlanArgs) -> Result<Order> {
     })
 }
 
+/// How answers are scored: by a model, or by what asks nobody.
+fn scorer(args: &PlanArgs) -> Result<ScorerSpec> {
+    let (name, path) = match args.scorer.split_once('=') {
+        Some((name, path)) => (name, Some(path)),
+        None => (args.scorer.as_str(), None),
+    };
+    if !matches!(name, "judge" | "pairwise") {
+        if args.judge_model.is_some() {
+            bail!("--judge-model says who judges: it goes with --scorer judge=RUBRIC or pairwise");
+        }
+        return eval::traffic_scorer(&args.scorer);
+    }
+    let Some(model) = args.judge_model.clone() else {
+        bail!("say who judges, as in --judge-model openai/gpt-4o");
+    };
+    Ok(match (name, path) {
+        ("judge", None) => bail!("it needs a file that says what a good answer is: judge=RUBRIC"),
+        ("judge", Some(path)) => ScorerSpec::Judge {
+            model,
+            rubric: eval::rubric(path)?,
+        },
+        (_, path) => ScorerSpec::Pairwise {
+            model,
+            criteria: match path {
+                Some(path) => eval::rubric(path)?,
+                None => eval::CRITERIA.to_owned(),
+            },
+            incumbent: args.from.clone(),
+            candidate: args.to.clone().unwrap_or_else(|| args.from.clone()),
+        },
+    })
+}
+
 /// What a plan would do, in words.
 fn told(order: &Order) -> String {
     let mut lines = Vec::new();
@@ -132,10 +165,13 @@ fn told(order: &Order) -> String {
             .temperature
             .map_or_else(String::new, |t| format!(" at temperature {t}")),
     ));
-    let how = if order.scorer.measures_agreement() {
-        "agreement with today's answers"
-    } else {
-        "each side's answers"
+    let how = match &order.scorer.0 {
+        ScorerSpec::Judge { model, .. } => format!("grades by `{model}`"),
+        ScorerSpec::Pairwise { model, .. } => {
+            format!("preferences of `{model}`, asked in both orders")
+        }
+        _ if order.scorer.measures_agreement() => "agreement with today's answers".to_owned(),
+        _ => "each side's answers".to_owned(),
     };
     lines.push(format!(
         "1. shadow: {} % of them are answered by both, for at most ${}, and scored by `{}` ({how}), until it is proven \

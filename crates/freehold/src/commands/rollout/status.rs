@@ -6,6 +6,7 @@ use anyhow::Result;
 use freehold_loops::{PairBody, Record};
 use freehold_ports::{Clock, SystemClock};
 use freehold_proof::rollout::{Evidence, Finding, Order, State, Step, next};
+use freehold_proof::scorers::judge::Preferences;
 use freehold_proof::{Standing, StratumJudgement};
 use freehold_store::Rollouts;
 use serde::Serialize;
@@ -42,6 +43,8 @@ struct Saving {
     incumbent_usd_per_1000: f64,
     candidate_usd_per_1000: f64,
     realised_usd_per_1000: f64,
+    /// If all requests of the flow cost what the candidate's do, at the rate of the period under way.
+    realised_usd_per_month: Option<f64>,
     predicted_usd_per_month: Option<f64>,
 }
 
@@ -89,13 +92,13 @@ fn status<'a>(record: &'a Record, seen: &'a Evidence, before: &Evidence, now: u6
         scores: seen.scores(order),
         guards: seen.findings(order),
         next: next(order, state, seen, now),
-        saving: saving(order, &whole),
+        saving: saving(order, &whole, rate(seen, state, now)),
         seen,
     }
 }
 
 /// `None` until both sides have served clients.
-fn saving(order: &Order, whole: &Evidence) -> Option<Saving> {
+fn saving(order: &Order, whole: &Evidence, per_month: Option<f64>) -> Option<Saving> {
     let per_1000 = |nanos: u64, requests: u64| {
         (requests > 0).then(|| nanos as f64 / 1e9 / requests as f64 * 1_000.0)
     };
@@ -105,8 +108,20 @@ fn saving(order: &Order, whole: &Evidence) -> Option<Saving> {
         incumbent_usd_per_1000: incumbent,
         candidate_usd_per_1000: candidate,
         realised_usd_per_1000: incumbent - candidate,
+        realised_usd_per_month: per_month
+            .map(|requests| (incumbent - candidate) / 1_000.0 * requests),
         predicted_usd_per_month: order.saving_usd_per_month,
     })
+}
+
+/// Requests of the flow in a month, if it goes on as in this period; `None` when the period is too short to tell.
+fn rate(seen: &Evidence, state: &State, now_unix_ms: u64) -> Option<f64> {
+    const DAYS_A_MONTH: f64 = 365.25 / 12.0;
+    const SHORTEST_MS: u64 = 10 * 60 * 1_000;
+    let elapsed_ms = now_unix_ms.saturating_sub(state.entered_unix_ms);
+    let requests = seen.incumbent_requests + seen.candidate_requests;
+    let days = elapsed_ms as f64 / 86_400_000.0;
+    (elapsed_ms >= SHORTEST_MS && requests > 0).then(|| requests as f64 / days * DAYS_A_MONTH)
 }
 
 fn told(status: &Status<'_>) -> String {
@@ -149,23 +164,21 @@ fn told(status: &Status<'_>) -> String {
         seen.mirror_nano_usd as f64 / 1e9,
     ));
     lines.push(scores(&status.scores));
-    for guard in &status.guards {
-        lines.push(format!(
-            "  guard {}: {} on the incumbent, {} on the candidate; {}",
-            guard.what,
-            share(guard.incumbent),
-            share(guard.candidate),
-            word(guard.judgement.standing)
-        ));
-    }
+    lines.extend(trust(&seen.judge));
+    lines.extend(status.guards.iter().map(guard));
     if let Some(saving) = &status.saving {
+        let realised = saving
+            .realised_usd_per_month
+            .map_or_else(String::new, |usd| {
+                format!(", which is ${usd:.2} a month at this period's rate")
+            });
         let predicted = saving
             .predicted_usd_per_month
             .map_or_else(String::new, |usd| {
                 format!("; ${usd:.2} a month were predicted")
             });
         lines.push(format!(
-            "  cost of 1,000 requests: ${:.4} before, ${:.4} now, ${:.4} saved{predicted}",
+            "  cost of 1,000 requests: ${:.4} before, ${:.4} now, ${:.4} saved{realised}{predicted}",
             saving.incumbent_usd_per_1000,
             saving.candidate_usd_per_1000,
             saving.realised_usd_per_1000,
@@ -213,6 +226,29 @@ fn scores(judged: &StratumJudgement) -> String {
         }
     }
     line
+}
+
+fn guard(guard: &Finding) -> String {
+    format!(
+        "  guard {}: {} on the incumbent, {} on the candidate; {}",
+        guard.what,
+        share(guard.incumbent),
+        share(guard.candidate),
+        word(guard.judgement.standing)
+    )
+}
+
+/// How far the judge of pairs can be trusted; `None` when none was asked.
+fn trust(judge: &Preferences) -> Option<String> {
+    let agreement = judge.agreement()?;
+    let bias = judge.position_bias().map_or_else(String::new, |bias| {
+        format!(", bias to the first answer {bias:+.2}")
+    });
+    Some(format!(
+        "  judge: {:.1} % of {} pairs judged alike in both orders{bias}",
+        agreement * 100.0,
+        judge.pairs
+    ))
 }
 
 fn share(mean: Option<f64>) -> String {
