@@ -140,16 +140,26 @@ fn is_identity(encoding: &HeaderValue) -> bool {
 /// How sensitive the caller says the request is. Header and metadata both count: the higher wins,
 /// and a word that is no label counts as `restricted`.
 pub(crate) fn claim(headers: &HeaderMap, request: &Request) -> Claim {
-    let mut claim = Claim::None;
-    let from_headers = headers
-        .get_all(SENSITIVITY_HEADER)
-        .iter()
-        .map(|value| value.to_str().unwrap_or("?"));
     let from_metadata = request
         .metadata
         .get(SENSITIVITY_KEY)
         .map(|value| value.as_str().unwrap_or("?"));
-    for word in from_headers.chain(from_metadata) {
+    highest(said_in(headers).chain(from_metadata))
+}
+
+/// The same of what is no request of its own.
+pub(crate) fn claim_in_headers(headers: &HeaderMap) -> Claim {
+    highest(said_in(headers))
+}
+
+fn said_in(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(SENSITIVITY_HEADER).iter();
+    values.map(|value| value.to_str().unwrap_or("?"))
+}
+
+fn highest<'a>(words: impl Iterator<Item = &'a str>) -> Claim {
+    let mut claim = Claim::None;
+    for word in words {
         claim = match (claim, word.parse()) {
             (_, Err(_)) | (Claim::Unreadable, _) => Claim::Unreadable,
             (Claim::None, Ok(label)) => Claim::Label(label),

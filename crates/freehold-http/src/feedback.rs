@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::{Request as HttpRequest, State};
 use axum::response::Response;
-use freehold_ports::Feedback;
+use freehold_policy::Claim;
+use freehold_ports::{Feedback, NotStored, Wording};
 use freehold_types::{Dialect, Error, ErrorKind, RequestId};
 use http::StatusCode;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::admit::{self, Arrival};
 use crate::gateway::Gateway;
@@ -48,7 +49,8 @@ pub(crate) async fn give(State(gateway): State<Arc<Gateway>>, request: HttpReque
             let message = format!("feedback may have {BODY_BYTES_MAX} bytes");
             return Err(Error::new(ErrorKind::TooLarge, message));
         }
-        let (told, left_out) = read(&body, arrival.unix_ms)?;
+        let claim = admit::claim_in_headers(&parts.headers);
+        let told = read(&body, claim, arrival.unix_ms)?;
         let request_id = told.request;
         let given = feedbacks.give(&account, told).await?;
         Ok(json!({
@@ -56,8 +58,9 @@ pub(crate) async fn give(State(gateway): State<Arc<Gateway>>, request: HttpReque
             "id": given.id,
             "request_id": request_id.to_string(),
             "new": given.is_new,
+            "stored": given.stored,
             // Text of users is stored nowhere without a policy that says so.
-            "not_stored": left_out,
+            "not_stored": given.not_stored.iter().map(left_out).collect::<Vec<_>>(),
         }))
     };
     match given.await {
@@ -66,8 +69,12 @@ pub(crate) async fn give(State(gateway): State<Arc<Gateway>>, request: HttpReque
     }
 }
 
-/// What is told, and what of it is not stored.
-fn read(body: &[u8], at_unix_ms: u64) -> Result<(Feedback, Vec<&'static str>), Error> {
+/// A text that is not stored, and why.
+fn left_out((field, why): &(&'static str, NotStored)) -> Value {
+    json!({"field": field, "reason": why.as_str(), "message": why.message()})
+}
+
+fn read(body: &[u8], claim: Claim, at_unix_ms: u64) -> Result<Feedback, Error> {
     let body: Body = serde_json::from_slice(body).map_err(|error| {
         // The message names fields, and would quote values of the wrong kind.
         let what = match error.classify() {
@@ -101,25 +108,22 @@ fn read(body: &[u8], at_unix_ms: u64) -> Result<(Feedback, Vec<&'static str>), E
             return Err(Error::invalid(field, message));
         }
     }
-    let texts = [
-        ("comment", body.comment.is_some()),
-        ("edited_answer", body.edited_answer.is_some()),
-    ];
-    let left_out: Vec<_> = texts
-        .into_iter()
-        .filter_map(|(name, is_there)| is_there.then_some(name))
-        .collect();
     if body.score.is_none() && body.label.is_none() {
         return Err(Error::invalid("score", "a score or a label is needed"));
     }
-    let told = Feedback {
+    let words = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+    Ok(Feedback {
         id: body.id,
         request,
         score: body.score,
         label: body.label,
+        wording: Wording {
+            comment: words(body.comment),
+            edited_answer: words(body.edited_answer),
+        },
+        claim,
         at_unix_ms,
-    };
-    Ok((told, left_out))
+    })
 }
 
 fn is_name(text: &str) -> bool {
@@ -134,14 +138,15 @@ mod tests {
     #[test]
     fn bad_feedback_says_what_to_change() {
         let id = RequestId::at(0).to_string();
-        let read = |body: serde_json::Value| super::read(body.to_string().as_bytes(), 0);
-        let (told, left_out) =
-            read(json!({"request_id": id, "score": 0.5, "label": "late", "comment": "x"})).unwrap();
+        let read = |body: Value| super::read(body.to_string().as_bytes(), Claim::None, 0);
+        let told =
+            read(json!({"request_id": id, "score": 0.5, "label": "late", "comment": "x", "edited_answer": " "})).unwrap();
         assert_eq!(
             (told.score, told.label.as_deref()),
             (Some(0.5), Some("late"))
         );
-        assert_eq!(left_out, ["comment"]);
+        assert_eq!(told.wording.comment.as_deref(), Some("x"));
+        assert_eq!(told.wording.edited_answer, None, "nothing is said");
         for (param, body) in [
             ("body", json!([])),
             ("body", json!({"request_id": id, "score": 1, "stars": 5})),
@@ -159,6 +164,6 @@ mod tests {
             let error = read(body.clone()).unwrap_err();
             assert_eq!(error.param.as_deref(), Some(param), "{body}");
         }
-        assert!(super::read(b"{", 0).is_err());
+        assert!(super::read(b"{", Claim::None, 0).is_err());
     }
 }

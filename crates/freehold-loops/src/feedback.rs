@@ -1,20 +1,30 @@
-//! What users say of answers: kept, joined to what was decided, and told to the rollout's guard.
+//! What users say of answers: kept, joined to what was decided, and told to the rollout's guard. Their words go to
+//! the prompt store, where policy lets text of the request be stored, and nowhere else.
 
 use std::sync::Arc;
 
-use freehold_ports::{Account, BoxFuture, Feedback, FeedbackGiven, Feedbacks};
+use freehold_pipeline::{Pipeline, Told};
+use freehold_ports::{Account, BoxFuture, Feedback, FeedbackGiven, Feedbacks, NotStored, Wording};
 use freehold_proof::Score;
 use freehold_store::{FeedbackRow, Reader, Rollouts};
 use freehold_types::{Error, ErrorKind, Outcome, RolloutPart};
+use metrics::counter;
 use serde::{Deserialize, Serialize};
 
 use crate::rollouts::Watch;
+
+const COMMENT: &str = "comment";
+const EDITED_ANSWER: &str = "edited_answer";
+
+/// Names of texts: the stored ones, and the others with the reason.
+type Words = (Vec<&'static str>, Vec<(&'static str, NotStored)>);
 
 /// Takes feedback.
 pub struct FeedbackDesk {
     store: Arc<Rollouts>,
     reader: Reader,
     watch: Watch,
+    pipeline: Arc<Pipeline>,
 }
 
 /// What is kept of one word of feedback. No text of the request or the answer.
@@ -40,13 +50,19 @@ pub struct FeedbackBody {
 }
 
 impl FeedbackDesk {
-    /// A desk that keeps what it is told in this store.
+    /// A desk that keeps what it is told in this store, and words where this pipeline keeps text.
     #[must_use]
-    pub fn new(store: Arc<Rollouts>, reader: Reader, watch: Watch) -> Self {
+    pub fn new(
+        store: Arc<Rollouts>,
+        reader: Reader,
+        watch: Watch,
+        pipeline: Arc<Pipeline>,
+    ) -> Self {
         Self {
             store,
             reader,
             watch,
+            pipeline,
         }
     }
 
@@ -67,9 +83,10 @@ impl FeedbackDesk {
         let id = told
             .id
             .unwrap_or_else(|| format!("fb_{}", uuid::Uuid::now_v7().simple()));
+        // One key's ids are not another's.
+        let row_id = format!("{}/{id}", account.key);
         let row = FeedbackRow {
-            // One key's ids are not another's.
-            id: format!("{}/{id}", account.key),
+            id: row_id.clone(),
             request: told.request.to_string(),
             at_unix_ms: told.at_unix_ms,
             body: serde_json::to_string(&body).unwrap_or_default(),
@@ -79,7 +96,54 @@ impl FeedbackDesk {
         if let (true, Some(part), Some(score)) = (is_new, &body.rollout, score) {
             self.watch.rated(part, score);
         }
-        Ok(FeedbackGiven { id, is_new })
+        let words = Told {
+            id: row_id,
+            wording: told.wording,
+            claim: told.claim,
+            at_unix_ms: told.at_unix_ms,
+        };
+        // After the rest: who is not told what became of it sends it again, with the same id.
+        let (stored, not_stored) = self.keep_words(account, &outcome, words).await;
+        Ok(FeedbackGiven {
+            id,
+            is_new,
+            stored,
+            not_stored,
+        })
+    }
+
+    /// Which of the texts are stored, and which are not, and why.
+    async fn keep_words(&self, account: &Account, outcome: &Outcome, told: Told) -> Words {
+        let Wording {
+            comment,
+            edited_answer,
+        } = &told.wording;
+        let given = [
+            (COMMENT, comment.is_some()),
+            (EDITED_ANSWER, edited_answer.is_some()),
+        ];
+        let given = given.map(|(name, is_given)| is_given.then_some(name));
+        let mut words = Words::default();
+        if given.iter().all(Option::is_none) {
+            return words;
+        }
+        let done = self.pipeline.remark(account, outcome, told).await;
+        for name in given.into_iter().flatten() {
+            let why = match done {
+                Ok(kept) if name == COMMENT && kept.comment => None,
+                Ok(kept) if name == EDITED_ANSWER && kept.edited_answer => None,
+                Ok(_) => Some(NotStored::KnownId),
+                Err(why) => Some(why),
+            };
+            let result = why.map_or("stored", NotStored::as_str);
+            counter!("freehold_feedback_texts_total", "text" => name, "result" => result)
+                .increment(1);
+            match why {
+                None => words.0.push(name),
+                Some(why) => words.1.push((name, why)),
+            }
+        }
+        words
     }
 
     /// The request that it is about, if it is one of this key's.

@@ -37,6 +37,10 @@ pub fn describe_metrics() {
         "freehold_rollouts_called_back_total",
         "Rollouts that a guard or scores called back"
     );
+    metrics::describe_counter!(
+        "freehold_feedback_texts_total",
+        "Comments and edited answers that came with feedback, by result: stored, or why they are not"
+    );
 }
 
 /// Hears of requests of flows on the move. Cheap to clone.

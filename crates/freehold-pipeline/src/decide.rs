@@ -123,6 +123,7 @@ impl Pipeline {
             region: account.region.as_deref(),
             labels: Some(&metadata),
             previous: conversation.and_then(|name| self.labels.of(account, name)),
+            before: &[],
         };
         let decided = snapshot.policy.decide(&labels, &facts, constraints);
         let permit = decided.map_err(|refusal| {
@@ -168,7 +169,7 @@ fn owner(account: &Account, conversation: Option<&str>, request: &Request) -> Ow
 }
 
 /// Texts, numbers and truth values of the request's metadata, as rules compare them.
-fn metadata_labels(request: &Request) -> BTreeMap<String, String> {
+pub(crate) fn metadata_labels(request: &Request) -> BTreeMap<String, String> {
     let text = |value: &serde_json::Value| match value {
         serde_json::Value::String(text) => Some(text.clone()),
         serde_json::Value::Bool(_) | serde_json::Value::Number(_) => Some(value.to_string()),

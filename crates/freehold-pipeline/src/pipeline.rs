@@ -248,6 +248,11 @@ impl Pipeline {
         self.snapshot.store(Arc::new(snapshot));
     }
 
+    /// The configuration that is in force.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
     /// Takes no further requests; those under way go on.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);

@@ -256,6 +256,7 @@ impl Given {
             region: self.region.as_deref(),
             labels: Some(&self.labels),
             previous: self.previous,
+            before: &[],
         }
     }
 }

@@ -22,4 +22,7 @@ pub struct Facts<'a> {
     /// The label that the conversation had until now. It can only rise: what was restricted once
     /// stays inside.
     pub previous: Option<Sensitivity>,
+    /// Names of the rules that matched what this is added to: they match this as well, whatever they
+    /// ask for. Names that no rule has are passed over.
+    pub before: &'a [String],
 }

@@ -100,6 +100,13 @@ impl Permit {
         Storing::of(self.store?, id, &self.masks_outside, &self.rules)
     }
 
+    /// The same for text that is added to what is stored of the request: it is never masked less than
+    /// that.
+    pub fn storing_beside(&self, id: RequestId, stored: StoredText) -> Option<Storing> {
+        let terms = self.store?.beside(stored);
+        Storing::of(terms, id, &self.masks_outside, &self.rules)
+    }
+
     /// Whether any outside backend may be reached, as far as the label goes.
     pub fn outside(&self) -> bool {
         self.outside

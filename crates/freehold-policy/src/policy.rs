@@ -186,10 +186,15 @@ impl Policy {
         loop {
             let before = found.sensitivity;
             for (rule, verdict) in self.rules.iter().zip(&mut found.verdicts) {
-                if verdict.is_some() || !rule.condition.reached_by(before) {
+                let stands = view.facts.before.contains(&rule.name);
+                if verdict.is_some() || !(stands || rule.condition.reached_by(before)) {
                     continue;
                 }
-                let asked = rule.condition.verdict(view);
+                let asked = if stands {
+                    Verdict::Holds
+                } else {
+                    rule.condition.verdict(view)
+                };
                 if asked == Verdict::Holds
                     && let Some(raise) = rule.raise
                     && raise > found.sensitivity

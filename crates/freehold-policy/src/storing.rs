@@ -222,6 +222,14 @@ impl Terms {
         }
     }
 
+    /// Masked, if what is stored already is.
+    pub(crate) fn beside(self, stored: StoredText) -> Self {
+        Self {
+            what: self.what.max(stored),
+            ..self
+        }
+    }
+
     /// What the rules that match leave: nothing when none stores, when one says never, and when the
     /// label is above what one of them stores. What could not be scanned to its end cannot be masked.
     pub(crate) fn left_by<'r>(
@@ -286,6 +294,8 @@ pub struct Storing {
     masks: Masks,
     /// Rules that want something masked.
     rules: Vec<Arc<Rule>>,
+    /// The names of all rules that matched.
+    matched: Vec<String>,
 }
 
 impl Storing {
@@ -304,6 +314,7 @@ impl Storing {
             terms,
             masks: Masks::default(),
             rules: vec![],
+            matched: rules.iter().map(|rule| rule.name.clone()).collect(),
         };
         if terms.what == StoredText::Masked {
             storing.masks = masks.clone();
@@ -365,6 +376,7 @@ impl Storing {
             keep: DAY * self.terms.keep_days,
             what: self.terms.what,
             masked: !masks.is_empty(),
+            rules: self.matched,
         })
     }
 }
@@ -376,6 +388,7 @@ pub struct StorePass {
     keep: Duration,
     what: StoredText,
     masked: bool,
+    rules: Vec<String>,
 }
 
 impl StorePass {
@@ -397,5 +410,10 @@ impl StorePass {
     /// True when something had to be replaced: the request as it came may not be stored.
     pub fn masked(&self) -> bool {
         self.masked
+    }
+
+    /// The names of the rules that matched the request.
+    pub fn rules(&self) -> &[String] {
+        &self.rules
     }
 }

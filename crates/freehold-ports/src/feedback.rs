@@ -1,8 +1,9 @@
 //! What users say of answers.
 
+use freehold_policy::Claim;
 use freehold_types::{Error, RequestId};
 
-use crate::{Account, BoxFuture};
+use crate::{Account, BoxFuture, NotStored, Wording};
 
 /// What a user says of an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,6 +16,10 @@ pub struct Feedback {
     pub score: Option<f64>,
     /// A word for it.
     pub label: Option<String>,
+    /// What they say in words: kept only where policy lets text of the request be stored.
+    pub wording: Wording,
+    /// How sensitive the caller says that is.
+    pub claim: Claim,
     /// When it came, Unix milliseconds.
     pub at_unix_ms: u64,
 }
@@ -26,6 +31,10 @@ pub struct FeedbackGiven {
     pub id: String,
     /// False when this id was kept before.
     pub is_new: bool,
+    /// The texts that are stored under it, of those that were told.
+    pub stored: Vec<&'static str>,
+    /// Those that are not, and why.
+    pub not_stored: Vec<(&'static str, NotStored)>,
 }
 
 /// Takes feedback.

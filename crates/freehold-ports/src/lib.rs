@@ -15,6 +15,7 @@ mod feedback;
 mod ledger;
 mod meter;
 mod prompts;
+mod remarks;
 mod tracer;
 mod under_way;
 
@@ -33,5 +34,6 @@ pub use meter::{
     Shortage, Standing, Used,
 };
 pub use prompts::{AnswerEnd, Prompts, Sample, SampleFacts, Text, Unkept};
+pub use remarks::{NotStored, Recorded, Remark, RemarkFacts, RemarkText, Remarked, Wording};
 pub use tracer::{Ended, Tracer};
 pub use under_way::{Slot, UnderWay};

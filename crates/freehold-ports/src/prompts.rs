@@ -9,11 +9,20 @@ use freehold_types::{
     DeploymentId, Dialect, Error, ErrorKind, FlowName, Request, Response, Sensitivity,
 };
 
+use crate::{BoxFuture, NotStored, Remark, Remarked};
+
 /// A store of prompts. Whatever happens in it, requests go on.
 pub trait Prompts: Send + Sync {
     /// Takes a sample. Returns at once, whether it is kept or not: what does not fit the queue, or
     /// cannot be written, is dropped and counted.
     fn keep(&self, sample: Sample);
+
+    /// Puts what a user says of an answer beside what is stored of the request, if that is stored.
+    /// Says what is kept under the remark's id, once that is on the disk.
+    ///
+    /// # Errors
+    /// Why it is not stored. It is not stored later, either.
+    fn remark(&self, remark: Remark) -> BoxFuture<'_, Result<Remarked, NotStored>>;
 }
 
 /// How the answer of a sample ended.

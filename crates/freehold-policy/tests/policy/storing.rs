@@ -1,10 +1,12 @@
 //! Which text may be stored: by rule only, the strictest, in a sample that ids decide.
 
 use freehold_guard::Scan;
-use freehold_policy::{Masked, Permit, Policy, PolicyError, StoredText, Storing, Surroundings};
+use freehold_policy::{
+    Facts, Masked, Permit, Policy, PolicyError, StoredText, Storing, Surroundings,
+};
 use freehold_types::RequestId;
 
-use crate::support::{decide, entities, policy, scan, settings};
+use crate::support::{decide, entities, facts, labels, policy, scan, settings};
 
 fn ids(count: u64) -> Vec<RequestId> {
     (0..count)
@@ -169,6 +171,47 @@ fn what_only_the_answer_holds_counts_as_well() {
     assert!(pass(", up_to: restricted").is_err());
     assert!(pass(original).is_err());
     assert!(pass(up_to).is_ok());
+}
+
+#[test]
+fn what_is_added_is_stored_as_the_request_was_or_stricter() {
+    let id = RequestId::at(1_700_000_000_000);
+    let rules = "outside_up_to: confidential\nrules: [{name: m, when: {labels: {team: hr}}, mask: contact}, \
+                 {name: never, when: {labels: {team: legal}}, store: never}, \
+                 {name: r, store: {keep_days: 5, what: original}}]";
+    let policy = policy(rules);
+    let found = scan(&["email_address"]);
+    let decide = |before: &[String]| {
+        let facts = Facts { before, ..facts() };
+        policy
+            .decide(&labels(&found), &facts, [])
+            .expect("a permit")
+    };
+    // As the request's record tells it.
+    let request = decide(&["m".to_owned()]);
+    let storing = request.storing_beside(id, StoredText::Masked).unwrap();
+    assert_eq!(
+        storing.what(),
+        StoredText::Masked,
+        "never less than the request"
+    );
+    let masks = storing.masks(&found);
+    assert!(
+        !masks.is_empty(),
+        "the rule m holds, though nobody knows the label"
+    );
+    assert!(storing.pass(&found, &Masked::nothing()).is_err());
+    let storing = request.storing_beside(id, StoredText::Masked).unwrap();
+    let pass = storing.pass(&found, &Masked::as_asked(&masks)).unwrap();
+    assert_eq!(pass.rules(), ["m", "r"]);
+    // Without that rule nothing is masked, and a rule that is gone is passed over.
+    let other = decide(&["gone".to_owned()]);
+    let storing = other.storing_beside(id, StoredText::Original).unwrap();
+    assert!(storing.masks(&found).is_empty());
+    assert_eq!(
+        decide(&["never".to_owned()]).storing_beside(id, StoredText::Original),
+        None
+    );
 }
 
 fn errors(yaml: &str) -> Vec<PolicyError> {

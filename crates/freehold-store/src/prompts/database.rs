@@ -20,7 +20,11 @@ use crate::home::migration;
 /// In order, and never changed once released.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let prompts = include_str!("../../migrations/prompts/0001_prompts.sql");
-    Migrator::with_migrations(vec![migration(1, "prompts", prompts)])
+    let remarks = include_str!("../../migrations/prompts/0002_remarks.sql");
+    Migrator::with_migrations(vec![
+        migration(1, "prompts", prompts),
+        migration(2, "remarks", remarks),
+    ])
 });
 
 /// Opens the file, and makes it when it is missing and may be.
@@ -44,6 +48,8 @@ pub(crate) async fn open(
         // whoever erases sees to.
         .synchronous(SqliteSynchronous::Normal)
         .auto_vacuum(SqliteAutoVacuum::Incremental)
+        // Remarks go with the request that they are about.
+        .foreign_keys(true)
         .pragma("secure_delete", "ON")
         // Sorting must not write text's surroundings to temporary files.
         .pragma("temp_store", "MEMORY")

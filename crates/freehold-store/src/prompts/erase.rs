@@ -286,6 +286,14 @@ async fn check(
             return Err(left(format!("the key {key} or a record of it")));
         }
     }
+    let (remarks,): (i64,) = sqlx::query_as(
+        "SELECT count(*) FROM remarks WHERE request NOT IN (SELECT request FROM prompts)",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    if remarks > 0 {
+        return Err(left("feedback on a request that is gone".to_owned()));
+    }
     if let EraseScope::Tenant(tenant) = scope {
         let (rows,): (i64,) =
             sqlx::query_as("SELECT count(*) FROM prompts WHERE tenant = ? AND sequence <= ?")

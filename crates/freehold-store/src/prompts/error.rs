@@ -59,6 +59,12 @@ pub enum PromptError {
         /// The request.
         request: String,
     },
+    /// Feedback that does not open with its request's keys.
+    #[error("the stored feedback {id} was changed, or belongs elsewhere")]
+    ChangedRemark {
+        /// Its id.
+        id: String,
+    },
     /// A record whose keys are gone.
     #[error("the stored prompt {request} was erased or has expired")]
     Erased {
@@ -115,6 +121,18 @@ impl PromptError {
     /// The error and its causes in one line, for logs.
     pub fn chain(&self) -> String {
         crate::error::chain(self)
+    }
+
+    /// True when it is about one record, and others are well.
+    pub(crate) fn is_about_one(&self) -> bool {
+        matches!(
+            self,
+            Self::Changed { .. }
+                | Self::ChangedKey { .. }
+                | Self::ChangedRemark { .. }
+                | Self::Erased { .. }
+                | Self::Unreadable { .. }
+        )
     }
 
     /// True when it is a matter of keys rather than of the disk.

@@ -10,7 +10,8 @@ use sqlx::SqliteConnection;
 use super::database::{StoredKey, find_key, integer, now_unix_ms, open, tenants};
 use super::keys::{Address, KeyId, KeyKind, RecordKeys, Secret};
 use super::master::{Keyring, Wrapped};
-use super::record::{Row, unpack};
+use super::record::{Row, Unpacked, unpack};
+use super::remarks::{self, ShownRemark};
 use super::{PromptError, PromptSettings};
 
 /// Which prompts are wanted: all that is named must hold.
@@ -75,6 +76,9 @@ pub struct ShownPrompt {
     pub request: Box<RawValue>,
     /// The answer's body; `None` when there was none.
     pub answer: Option<Box<RawValue>>,
+    /// What users said of the answer in words, the oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub feedback: Vec<ShownRemark>,
 }
 
 /// Reads stored prompts, also while a gateway writes.
@@ -148,7 +152,7 @@ impl PromptReader {
         }
         // What keys decide, the database cannot count.
         let in_database = filter.limit.filter(|_| wanted.is_empty());
-        let rows = self.rows(None, filter, in_database).await?;
+        let rows = rows(&mut self.connection, None, filter, in_database).await?;
         let fits = |prompt: &StoredPrompt| {
             wanted.iter().all(|(kind, keys)| {
                 let (_, subject, conversation) = prompt.keys;
@@ -168,8 +172,7 @@ impl PromptReader {
     /// # Errors
     /// When the database cannot be read.
     pub async fn find(&mut self, request: RequestId) -> Result<Option<StoredPrompt>, PromptError> {
-        let filter = PromptFilter::default();
-        Ok(self.rows(Some(request), &filter, Some(1)).await?.pop())
+        find_row(&mut self.connection, request).await
     }
 
     /// A stored prompt, opened; `None` when it is not stored.
@@ -188,72 +191,19 @@ impl PromptReader {
     /// # Errors
     /// As [`PromptReader::show`].
     pub async fn read(&mut self, about: StoredPrompt) -> Result<ShownPrompt, PromptError> {
-        let body: Option<(Vec<u8>,)> = sqlx::query_as("SELECT body FROM prompts WHERE request = ?")
-            .bind(about.request_id.as_bytes().as_slice())
-            .fetch_optional(&mut self.connection)
-            .await?;
         let gone = || PromptError::Erased {
             request: about.request_id.to_string(),
         };
-        let (body,) = body.ok_or_else(gone)?;
-        let (expiry, subject, conversation) = about.keys;
         let tenant = self.tenant(&about.tenant).await?.ok_or_else(gone)?;
-        let expiry = self
-            .key(&about.tenant, &tenant, expiry)
-            .await?
-            .ok_or_else(gone)?;
-        let mut named = [None, None];
-        for (id, key) in [subject, conversation].into_iter().zip(&mut named) {
-            if let Some(id) = id {
-                *key = Some(
-                    self.key(&about.tenant, &tenant, id)
-                        .await?
-                        .ok_or_else(gone)?,
-                );
-            }
-        }
-        let [subject, conversation] = &named;
-        let keys = RecordKeys {
-            expiry: &expiry,
-            subject: subject.as_ref(),
-            conversation: conversation.as_ref(),
-        };
-        let row = about.row();
-        let packed = keys.combine(&row.request)?.open(&row.about(), &body);
-        let packed = packed.ok_or_else(|| PromptError::Changed {
-            request: about.request_id.to_string(),
-        })?;
-        let text = unpack(&packed)?;
+        let opened = open_record(&mut self.connection, &tenant, &about).await?;
+        let (key, text) = opened.ok_or_else(gone)?;
+        let feedback = remarks::read(&mut self.connection, &key, &about).await?;
         Ok(ShownPrompt {
             request: text.request,
             answer: text.answer,
+            feedback,
             about,
         })
-    }
-
-    async fn rows(
-        &mut self,
-        request: Option<RequestId>,
-        filter: &PromptFilter,
-        limit: Option<u32>,
-    ) -> Result<Vec<StoredPrompt>, PromptError> {
-        let rows: Vec<Columns> = sqlx::query_as(ROWS)
-            .bind(integer(now_unix_ms()))
-            .bind(request.as_ref().map(|id| id.as_bytes().as_slice()))
-            .bind(&filter.tenant)
-            .bind(&filter.flow)
-            .bind(filter.from_unix_ms.map(integer))
-            .bind(filter.to_unix_ms.map(integer))
-            .bind(limit.map_or(-1, i64::from))
-            .fetch_all(&mut self.connection)
-            .await?;
-        let read = |columns| {
-            StoredPrompt::of(columns).ok_or_else(|| PromptError::Unreadable {
-                action: "read",
-                why: "its row was changed".to_owned(),
-            })
-        };
-        rows.into_iter().map(read).collect()
     }
 
     fn keyring(&mut self) -> Result<&Keyring, PromptError> {
@@ -290,39 +240,126 @@ impl PromptReader {
         self.tenants.insert(tenant.to_owned(), key.clone());
         Ok(Some(key))
     }
+}
 
-    /// A key by its id, if it is the tenant's; `None` when it was erased.
-    async fn key(
-        &mut self,
-        tenant: &str,
-        tenant_key: &Secret,
-        id: KeyId,
-    ) -> Result<Option<Secret>, PromptError> {
-        let row: Option<(String, Vec<u8>, String, Vec<u8>)> =
-            sqlx::query_as("SELECT kind, name, wrapped_by, wrapped FROM keys WHERE id = ?")
-                .bind(id.0.as_slice())
-                .fetch_optional(&mut self.connection)
-                .await?;
-        let Some((kind, name, by, bytes)) = row else {
-            return Ok(None);
-        };
-        let kinds = [KeyKind::Expiry, KeyKind::Subject, KeyKind::Conversation];
-        let kind = kinds.into_iter().find(|known| known.as_str() == kind);
-        let stored = StoredKey {
-            id,
-            wrapped: Wrapped { by, bytes },
-        };
-        let address = kind.map(|kind| Address {
-            // The record's own tenant: another's key does not open with it.
-            tenant: tenant.to_owned(),
-            kind,
-            name,
-        });
-        let address = address.ok_or_else(|| PromptError::ChangedKey {
-            key: id.to_string(),
-        })?;
-        stored.open(&address, tenant_key).map(Some)
+/// What is known of a stored prompt without opening it; `None` when it is not stored.
+pub(super) async fn find_row(
+    connection: &mut SqliteConnection,
+    request: RequestId,
+) -> Result<Option<StoredPrompt>, PromptError> {
+    let filter = PromptFilter::default();
+    Ok(rows(connection, Some(request), &filter, Some(1))
+        .await?
+        .pop())
+}
+
+async fn rows(
+    connection: &mut SqliteConnection,
+    request: Option<RequestId>,
+    filter: &PromptFilter,
+    limit: Option<u32>,
+) -> Result<Vec<StoredPrompt>, PromptError> {
+    let rows: Vec<Columns> = sqlx::query_as(ROWS)
+        .bind(integer(now_unix_ms()))
+        .bind(request.as_ref().map(|id| id.as_bytes().as_slice()))
+        .bind(&filter.tenant)
+        .bind(&filter.flow)
+        .bind(filter.from_unix_ms.map(integer))
+        .bind(filter.to_unix_ms.map(integer))
+        .bind(limit.map_or(-1, i64::from))
+        .fetch_all(connection)
+        .await?;
+    let read = |columns| {
+        StoredPrompt::of(columns).ok_or_else(|| PromptError::Unreadable {
+            action: "read",
+            why: "its row was changed".to_owned(),
+        })
+    };
+    rows.into_iter().map(read).collect()
+}
+
+/// A record's own key and its text; `None` when the record or one of its keys is gone.
+pub(super) async fn open_record(
+    connection: &mut SqliteConnection,
+    tenant: &Secret,
+    about: &StoredPrompt,
+) -> Result<Option<(Secret, Unpacked)>, PromptError> {
+    let body: Option<(Vec<u8>,)> = sqlx::query_as("SELECT body FROM prompts WHERE request = ?")
+        .bind(about.request_id.as_bytes().as_slice())
+        .fetch_optional(&mut *connection)
+        .await?;
+    let Some((body,)) = body else {
+        return Ok(None);
+    };
+    let Some(key) = record_key(connection, tenant, about).await? else {
+        return Ok(None);
+    };
+    let packed = key.open(&about.row().about(), &body);
+    let packed = packed.ok_or_else(|| PromptError::Changed {
+        request: about.request_id.to_string(),
+    })?;
+    Ok(Some((key, unpack(&packed)?)))
+}
+
+/// A record's own key; `None` when one of those is gone that it is made of.
+pub(super) async fn record_key(
+    connection: &mut SqliteConnection,
+    tenant: &Secret,
+    about: &StoredPrompt,
+) -> Result<Option<Secret>, PromptError> {
+    let (expiry, subject, conversation) = about.keys;
+    let Some(expiry) = key(connection, &about.tenant, tenant, expiry).await? else {
+        return Ok(None);
+    };
+    let mut named = [None, None];
+    for (id, found) in [subject, conversation].into_iter().zip(&mut named) {
+        if let Some(id) = id {
+            *found = key(connection, &about.tenant, tenant, id).await?;
+            if found.is_none() {
+                return Ok(None);
+            }
+        }
     }
+    let [subject, conversation] = &named;
+    let keys = RecordKeys {
+        expiry: &expiry,
+        subject: subject.as_ref(),
+        conversation: conversation.as_ref(),
+    };
+    keys.combine(about.request_id.as_bytes()).map(Some)
+}
+
+/// A key by its id, if it is the tenant's; `None` when it was erased.
+async fn key(
+    connection: &mut SqliteConnection,
+    tenant: &str,
+    tenant_key: &Secret,
+    id: KeyId,
+) -> Result<Option<Secret>, PromptError> {
+    let row: Option<(String, Vec<u8>, String, Vec<u8>)> =
+        sqlx::query_as("SELECT kind, name, wrapped_by, wrapped FROM keys WHERE id = ?")
+            .bind(id.0.as_slice())
+            .fetch_optional(connection)
+            .await?;
+    let Some((kind, name, by, bytes)) = row else {
+        return Ok(None);
+    };
+    let kinds = [KeyKind::Expiry, KeyKind::Subject, KeyKind::Conversation];
+    let kind = kinds.into_iter().find(|known| known.as_str() == kind);
+    let stored = StoredKey {
+        id,
+        wrapped: Wrapped { by, bytes },
+    };
+    let address = kind.map(|kind| Address {
+        // The record's own tenant: another's key does not open with it.
+        tenant: tenant.to_owned(),
+        kind,
+        name,
+    });
+    let address = address.ok_or_else(|| PromptError::ChangedKey {
+        key: id.to_string(),
+    })?;
+    stored.open(&address, tenant_key).map(Some)
 }
 
 impl StoredPrompt {
@@ -360,7 +397,7 @@ impl StoredPrompt {
     }
 
     /// What its text is bound to.
-    fn row(&self) -> Row {
+    pub(super) fn row(&self) -> Row {
         let (expiry_key, subject_key, conversation_key) = self.keys;
         Row {
             request: *self.request_id.as_bytes(),

@@ -8,6 +8,7 @@ use flate2::write::DeflateEncoder;
 use freehold_ports::{SampleFacts, Text};
 use freehold_types::{Dialect, Request};
 use freehold_wire::{AnswerContext, EncodeOptions, Quirks, ReasoningField, ThinkingStyle};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
@@ -67,6 +68,7 @@ impl Row {
 struct Written<'a> {
     request: &'a RawValue,
     answer: Option<&'a RawValue>,
+    rules: &'a [String],
 }
 
 /// A record's text, read.
@@ -74,6 +76,9 @@ struct Written<'a> {
 pub(crate) struct Unpacked {
     pub(crate) request: Box<RawValue>,
     pub(crate) answer: Option<Box<RawValue>>,
+    /// The names of the rules that matched; `None` in records of earlier versions.
+    #[serde(default)]
+    pub(crate) rules: Option<Vec<String>>,
 }
 
 /// Writes request and answer in the client's dialect, and compresses them.
@@ -99,8 +104,18 @@ pub(crate) fn pack(facts: &SampleFacts, text: &Text) -> Result<Zeroizing<Vec<u8>
     let written = Written {
         request: &request,
         answer: answer.as_deref(),
+        rules: text.pass().rules(),
     };
-    let json = serde_json::to_vec(&written).map_err(|error| unwritable(error.to_string()))?;
+    compress(&written)
+}
+
+/// As JSON, compressed.
+pub(crate) fn compress(written: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, PromptError> {
+    let unwritable = |why: String| PromptError::Unreadable {
+        action: "written",
+        why,
+    };
+    let json = serde_json::to_vec(written).map_err(|error| unwritable(error.to_string()))?;
     let json = Zeroizing::new(json);
     let mut packer = DeflateEncoder::new(vec![VERSION], Compression::default());
     let packed = packer.write_all(&json).and_then(|()| packer.finish());
@@ -135,7 +150,8 @@ fn body(dialect: Dialect, request: &Request) -> Result<bytes::Bytes, freehold_ty
     freehold_wire::encode_request(dialect, request, &options).map(|encoded| encoded.body)
 }
 
-pub(crate) fn unpack(packed: &[u8]) -> Result<Unpacked, PromptError> {
+/// Reads what [`compress`] wrote.
+pub(crate) fn unpack<T: DeserializeOwned>(packed: &[u8]) -> Result<T, PromptError> {
     let unreadable = |why: String| PromptError::Unreadable {
         action: "read",
         why,

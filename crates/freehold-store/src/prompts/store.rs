@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use freehold_ports::{Prompts, Sample, Unkept};
+use freehold_ports::{BoxFuture, NotStored, Prompts, Remark, Remarked, Sample, Unkept};
 use metrics::counter;
 use parking_lot::Mutex;
 use serde::Serialize;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::writer::spawn;
 use super::{PromptError, PromptSettings};
+
+/// How long who says something waits for the store to come to it.
+const REMARK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why a sample was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -69,15 +72,67 @@ impl From<Unkept> for Dropped {
     }
 }
 
+impl From<Dropped> for NotStored {
+    fn from(why: Dropped) -> Self {
+        match why {
+            Dropped::QueueFull => Self::Busy,
+            Dropped::Erased => Self::RequestNotStored,
+            Dropped::Unmaskable => Self::Unmaskable,
+            Dropped::TooSensitive => Self::TooSensitive,
+            Dropped::TooLarge => Self::TooLarge,
+            Dropped::StoreFull => Self::StoreFull,
+            Dropped::Unwritable => Self::Unwritable,
+            Dropped::Key => Self::Key,
+            Dropped::Defect => Self::Defect,
+            Dropped::Closed => Self::Closed,
+        }
+    }
+}
+
+/// What waits for the thread.
+pub(super) enum Errand {
+    /// A request and its answer.
+    Sample(Sample),
+    /// What a user says of an answer.
+    Remark(Ticket),
+}
+
+impl Errand {
+    pub(super) fn weight_bytes(&self) -> usize {
+        match self {
+            Self::Sample(sample) => sample.weight_bytes(),
+            Self::Remark(ticket) => ticket.remark.weight_bytes(),
+        }
+    }
+}
+
+/// A remark, and who waits to hear what became of it.
+pub(super) struct Ticket {
+    remark: Remark,
+    /// True once it is being stored, or nobody waits any more.
+    taken: Arc<AtomicBool>,
+    reply: oneshot::Sender<Result<Remarked, NotStored>>,
+}
+
+impl Ticket {
+    /// The remark, and where to tell; `None` when it was given up.
+    pub(super) fn take(self) -> Option<(Remark, oneshot::Sender<Result<Remarked, NotStored>>)> {
+        let given_up = self.taken.swap(true, Ordering::AcqRel);
+        (!given_up).then_some((self.remark, self.reply))
+    }
+}
+
 /// How the store is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PromptStatus {
-    /// Samples taken into the queue since the start.
+    /// Samples and remarks taken into the queue since the start.
     pub accepted: u64,
-    /// Samples of those that are stored or dropped.
+    /// Those of them that are stored or dropped.
     pub handled: u64,
     /// Samples stored since the start.
     pub stored: u64,
+    /// What users said of answers in words, stored since the start.
+    pub remarks: u64,
     /// Samples dropped since the start, by reason.
     pub dropped: BTreeMap<Dropped, u64>,
     /// Records deleted since the start because they had expired, or their keys were gone.
@@ -110,7 +165,7 @@ impl Shared {
 /// writes it, and deletes what has expired. What a crash finds in the queue is lost; it never was on
 /// the disk.
 pub struct PromptStore {
-    samples: Mutex<Option<mpsc::Sender<Sample>>>,
+    errands: Mutex<Option<mpsc::Sender<Errand>>>,
     shared: Arc<Shared>,
     status: watch::Receiver<PromptStatus>,
     queue_bytes: usize,
@@ -131,7 +186,7 @@ impl PromptStore {
     /// # Errors
     /// When the thread cannot be started.
     pub fn start(settings: PromptSettings) -> Result<Self, PromptError> {
-        let (samples, queue) = mpsc::channel(settings.queue_records.max(1));
+        let (errands, queue) = mpsc::channel(settings.queue_records.max(1));
         let (publish, status) = watch::channel(PromptStatus::default());
         let shared = Arc::new(Shared {
             status: publish,
@@ -140,7 +195,7 @@ impl PromptStore {
         let queue_bytes = settings.queue_bytes;
         spawn(settings, queue, Arc::clone(&shared))?;
         Ok(Self {
-            samples: Mutex::new(Some(samples)),
+            errands: Mutex::new(Some(errands)),
             shared,
             status,
             queue_bytes,
@@ -172,7 +227,7 @@ impl PromptStore {
     /// `NotStored` when that takes longer than `bound`. What waits is lost then.
     pub async fn shutdown(&self, bound: Duration) -> Result<(), PromptError> {
         // The thread ends when the queue is empty and has no other end.
-        drop(self.samples.lock().take());
+        drop(self.errands.lock().take());
         self.flush(bound).await
     }
 
@@ -190,13 +245,13 @@ impl PromptStore {
         }
     }
 
-    /// Takes a sample into the queue.
-    fn accept(&self, sample: Sample) -> Result<(), Dropped> {
-        let samples = self.samples.lock();
-        let samples = samples.as_ref().ok_or(Dropped::Closed)?;
-        let weight = sample.weight_bytes();
+    /// Takes something into the queue.
+    fn accept(&self, errand: Errand) -> Result<(), Dropped> {
+        let errands = self.errands.lock();
+        let errands = errands.as_ref().ok_or(Dropped::Closed)?;
+        let weight = errand.weight_bytes();
         let waiting = &self.shared.waiting_bytes;
-        let place = samples.try_reserve().map_err(|error| match error {
+        let place = errands.try_reserve().map_err(|error| match error {
             mpsc::error::TrySendError::Full(()) => Dropped::QueueFull,
             // The thread has died, which it said.
             mpsc::error::TrySendError::Closed(()) => Dropped::Closed,
@@ -210,15 +265,35 @@ impl PromptStore {
         self.shared
             .status
             .send_modify(|status| status.accepted += 1);
-        place.send(sample);
+        place.send(errand);
         Ok(())
     }
 }
 
 impl Prompts for PromptStore {
     fn keep(&self, sample: Sample) {
-        if let Err(why) = self.accept(sample) {
+        if let Err(why) = self.accept(Errand::Sample(sample)) {
             self.shared.dropped(why, 1);
         }
+    }
+
+    fn remark(&self, remark: Remark) -> BoxFuture<'_, Result<Remarked, NotStored>> {
+        let (reply, mut told) = oneshot::channel();
+        let taken = Arc::new(AtomicBool::new(false));
+        let ticket = Ticket {
+            remark,
+            taken: Arc::clone(&taken),
+            reply,
+        };
+        let accepted = self.accept(Errand::Remark(ticket));
+        Box::pin(async move {
+            accepted.map_err(NotStored::from)?;
+            match tokio::time::timeout(REMARK_PATIENCE, &mut told).await {
+                Ok(told) => told.unwrap_or(Err(NotStored::Closed)),
+                // Given up before the thread has looked at it: it never will.
+                Err(_) if !taken.swap(true, Ordering::AcqRel) => Err(NotStored::Busy),
+                Err(_) => told.await.unwrap_or(Err(NotStored::Closed)),
+            }
+        })
     }
 }

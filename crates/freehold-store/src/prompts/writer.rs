@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use freehold_ports::{Sample, SampleFacts};
+use freehold_ports::{NotStored, Remark, Remarked, Sample, SampleFacts};
 use metrics::counter;
 use sqlx::SqliteConnection;
 use tokio::sync::mpsc;
@@ -17,9 +17,11 @@ use super::database::{
 };
 use super::keys::{Address, KeyId, KeyKind, RecordKeys, Secret};
 use super::master::{Keyring, Wrapped};
+use super::reader::{find_row, open_record};
 use super::record::{Row, pack};
+use super::remarks;
 use super::retention::Retention;
-use super::store::{Dropped, Shared};
+use super::store::{Dropped, Errand, Shared, Ticket};
 use super::{PromptError, PromptSettings};
 
 /// How often an idle thread looks whether something was erased.
@@ -31,7 +33,7 @@ const HOUR_MS: u64 = 3_600_000;
 /// Starts the thread.
 pub(crate) fn spawn(
     settings: PromptSettings,
-    queue: mpsc::Receiver<Sample>,
+    queue: mpsc::Receiver<Errand>,
     shared: Arc<Shared>,
 ) -> Result<(), PromptError> {
     let database = settings.database.clone();
@@ -97,17 +99,17 @@ struct Prepared {
 }
 
 impl Writer {
-    async fn run(mut self, mut queue: mpsc::Receiver<Sample>) {
-        let mut samples = Vec::with_capacity(self.settings.batch_records);
+    async fn run(mut self, mut queue: mpsc::Receiver<Errand>) {
+        let mut errands = Vec::with_capacity(self.settings.batch_records);
         loop {
             let patience = self.patience();
             let batch = self.settings.batch_records.max(1);
-            let taken = tokio::time::timeout(patience, queue.recv_many(&mut samples, batch)).await;
+            let taken = tokio::time::timeout(patience, queue.recv_many(&mut errands, batch)).await;
             if taken == Ok(0) {
                 return self.close().await;
             }
-            if !samples.is_empty() {
-                self.take(std::mem::take(&mut samples)).await;
+            if !errands.is_empty() {
+                self.run_errands(std::mem::take(&mut errands)).await;
             }
             self.look_after().await;
         }
@@ -121,10 +123,33 @@ impl Writer {
         }
     }
 
-    /// Stores a batch; whatever cannot be is dropped and counted.
+    /// Stores a batch: samples first, so that a remark finds a request that came before it.
+    async fn run_errands(&mut self, errands: Vec<Errand>) {
+        let handled = errands.len() as u64;
+        let weight: usize = errands.iter().map(Errand::weight_bytes).sum();
+        let (mut samples, mut tickets) = (Vec::with_capacity(errands.len()), Vec::new());
+        for errand in errands {
+            match errand {
+                Errand::Sample(sample) => samples.push(sample),
+                Errand::Remark(ticket) => tickets.push(ticket),
+            }
+        }
+        if !samples.is_empty() {
+            self.take(samples).await;
+        }
+        for ticket in tickets {
+            self.hear(ticket).await;
+        }
+        self.shared
+            .waiting_bytes
+            .fetch_sub(weight, Ordering::AcqRel);
+        self.shared
+            .status
+            .send_modify(|status| status.handled += handled);
+    }
+
+    /// Stores samples; whatever cannot be is dropped and counted.
     async fn take(&mut self, samples: Vec<Sample>) {
-        let handled = samples.len() as u64;
-        let weight: usize = samples.iter().map(Sample::weight_bytes).sum();
         let mut prepared = Vec::with_capacity(samples.len());
         for sample in samples {
             match prepare(sample) {
@@ -150,12 +175,54 @@ impl Writer {
             counter!("freehold_prompts_stored_total").increment(stored);
         }
         self.shared
-            .waiting_bytes
-            .fetch_sub(weight, Ordering::AcqRel);
-        self.shared.status.send_modify(|status| {
-            status.stored += stored;
-            status.handled += handled;
-        });
+            .status
+            .send_modify(|status| status.stored += stored);
+    }
+
+    /// Stores a remark, and tells who waits what became of it.
+    async fn hear(&mut self, ticket: Ticket) {
+        let Some((remark, reply)) = ticket.take() else {
+            return;
+        };
+        let told = match self.remark(remark).await {
+            Ok(told) => told,
+            Err(error) if error.is_about_one() => {
+                tracing::error!(error = %error.chain(), "feedback could not be stored");
+                Err(NotStored::Defect)
+            }
+            Err(error) => {
+                self.trouble(&error);
+                Err(if error.is_about_keys() {
+                    NotStored::Key
+                } else {
+                    NotStored::Unwritable
+                })
+            }
+        };
+        if told.is_ok() {
+            self.shared.status.send_modify(|status| status.remarks += 1);
+        }
+        // Who asked may have gone.
+        let _ = reply.send(told);
+    }
+
+    async fn remark(&mut self, remark: Remark) -> Result<Result<Remarked, NotStored>, PromptError> {
+        if self.rest_until.is_some_and(|until| Instant::now() < until) {
+            return Ok(Err(self.resting().into()));
+        }
+        if !self.settings.database.exists() {
+            return Ok(Err(NotStored::RequestNotStored));
+        }
+        self.open(false).await?;
+        let Some(home) = &mut self.home else {
+            return Ok(Err(NotStored::RequestNotStored));
+        };
+        let keyring = match &self.keyring {
+            Some(keyring) => keyring,
+            None => self.keyring.insert(Keyring::open(&self.settings, false)?),
+        };
+        home.remark(remark, keyring, self.settings.limit_bytes)
+            .await
     }
 
     async fn store(&mut self, prepared: Vec<Prepared>) -> Result<u64, PromptError> {
@@ -368,6 +435,53 @@ impl Home {
         };
         self.remember(address, key);
         Ok(())
+    }
+
+    /// Puts a remark beside its request, if that is there with all of its keys.
+    async fn remark(
+        &mut self,
+        remark: Remark,
+        keyring: &Keyring,
+        limit_bytes: u64,
+    ) -> Result<Result<Remarked, NotStored>, PromptError> {
+        const NOT_THERE: Result<Remarked, NotStored> = Err(NotStored::RequestNotStored);
+        self.look().await?;
+        let facts = remark.facts().clone();
+        let about = find_row(&mut self.connection, facts.request).await?;
+        let Some(about) = about.filter(|about| about.tenant == facts.tenant) else {
+            return Ok(NOT_THERE);
+        };
+        let address = Address::tenant(&about.tenant);
+        if find_key(&mut self.connection, &address).await?.is_none() {
+            return Ok(NOT_THERE);
+        }
+        self.know_tenant(&about.tenant, keyring).await?;
+        let Some(tenant) = self.keys.get(&address).map(|known| known.key.clone()) else {
+            return Ok(NOT_THERE);
+        };
+        let Some((key, text)) = open_record(&mut self.connection, &tenant, &about).await? else {
+            return Ok(NOT_THERE);
+        };
+        let known = remarks::known(&mut self.connection, &key, &about, &facts.id).await?;
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        // Scanning and masking may take a while: not while others wait for the lock.
+        let made = || remark.into_text(&remarks::recorded(&about, text)?);
+        let made = catch_unwind(AssertUnwindSafe(made)).unwrap_or(Err(NotStored::Defect));
+        let (facts, text) = match made {
+            Ok((_, text)) if text.pass().id() != about.request_id => {
+                return Ok(Err(NotStored::Defect));
+            }
+            Ok(made) => made,
+            Err(why) => return Ok(Err(why)),
+        };
+        if self.used_bytes().await? >= limit_bytes {
+            return Ok(Err(NotStored::StoreFull));
+        }
+        begin(&mut self.connection).await?;
+        let done = remarks::write(&mut self.connection, &tenant, &about, &facts, &text).await;
+        end(&mut self.connection, done).await
     }
 
     fn remember(&mut self, address: Address, known: Known) -> Arc<Known> {

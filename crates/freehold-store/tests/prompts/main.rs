@@ -7,6 +7,7 @@ mod crash;
 mod erase;
 mod faults;
 mod keys;
+mod remarks;
 mod retention;
 mod roundtrip;
 mod tampering;

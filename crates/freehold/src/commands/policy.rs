@@ -95,6 +95,7 @@ fn explain(
         region: known.and_then(|settings| settings.region.as_deref()),
         labels: Some(&metadata),
         previous: None,
+        before: &[],
     };
     let explanation = settings.policy.explain(
         &labels,

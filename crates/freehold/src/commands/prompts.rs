@@ -161,6 +161,16 @@ fn print(shown: &ShownPrompt, out: &mut dyn Write) -> anyhow::Result<()> {
         Some(answer) => writeln!(out, "\nanswered ({}):\n{}", about.end, pretty(answer)?)?,
         None => writeln!(out, "\nnot answered")?,
     }
+    for said in &shown.feedback {
+        let (when, what, label) = (moment(said.given_unix_ms), &said.what, &said.sensitivity);
+        writeln!(out, "\nfeedback {} ({when}, {what}, {label}):", said.id)?;
+        if let Some(comment) = &said.comment {
+            writeln!(out, "comment: {comment}")?;
+        }
+        if let Some(edited) = &said.edited_answer {
+            writeln!(out, "edited answer:\n{edited}")?;
+        }
+    }
     Ok(())
 }
 

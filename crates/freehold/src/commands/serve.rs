@@ -158,7 +158,7 @@ fn loops(
     let store = Arc::new(Rollouts::new(settings.ledger.database.clone()));
     let status_of = |error: &Error| freehold_http::status_of(error).as_u16();
     let rollouts = RolloutLoop::start(&watch, pipeline, store.clone(), clock, status_of);
-    let feedbacks = FeedbackDesk::new(store, ledger.reader(), watch);
+    let feedbacks = FeedbackDesk::new(store, ledger.reader(), watch, Arc::clone(pipeline));
     (rollouts, feedbacks)
 }
 

@@ -9,6 +9,7 @@ mod check;
 mod desk;
 mod drift;
 mod eval;
+mod feedback;
 mod guard;
 mod operators;
 mod oracle;

@@ -192,9 +192,19 @@ impl Gateway {
 
     /// Posts a body: the status, the request's id, and what came back.
     pub(crate) fn post(&self, path: &str, body: &Value) -> (u16, String, String) {
+        self.post_with(path, "", body)
+    }
+
+    /// The same with further headers, each with its line's end.
+    pub(crate) fn post_with(
+        &self,
+        path: &str,
+        headers: &str,
+        body: &Value,
+    ) -> (u16, String, String) {
         let body = body.to_string();
         let text = format!(
-            "POST {path} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\
+            "POST {path} HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n{headers}\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );

@@ -10,8 +10,8 @@ use tokio::runtime::Runtime;
 
 use crate::program::{Gateway, Machine, files};
 
-const MAIL: &str = "ann.smith@example.org";
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const MAIL: &str = "ann.smith@example.org";
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const WAYS: [(&str, bool); 4] = [
     ("/v1/chat/completions", false),
     ("/v1/chat/completions", true),
@@ -20,14 +20,14 @@ const WAYS: [(&str, bool); 4] = [
 ];
 
 /// A gateway between clients and an upstream that repeats what it is told.
-struct Scene {
+pub(crate) struct Scene {
     runtime: Runtime,
     upstream: FakeUpstream,
-    machine: Machine,
+    pub(crate) machine: Machine,
 }
 
 impl Scene {
-    fn new(perimeter: &str, rules: &str) -> Self {
+    pub(crate) fn new(perimeter: &str, rules: &str) -> Self {
         let runtime = Runtime::new().unwrap();
         let upstream = runtime.block_on(FakeUpstream::start()).unwrap();
         let machine = Machine::new(&format!(
@@ -54,7 +54,7 @@ impl Scene {
     }
 
     /// Everything in Freehold's directory, byte by byte.
-    fn holds(&self, needle: &str) -> bool {
+    pub(crate) fn holds(&self, needle: &str) -> bool {
         files(&self.machine.home()).iter().any(|path| {
             let bytes = std::fs::read(path).unwrap_or_default();
             let mut windows = bytes.windows(needle.len());
@@ -69,7 +69,7 @@ impl Scene {
     }
 
     /// Waits until so many are stored: that happens after the client has its answer.
-    fn until_listed(&self, count: usize) -> Vec<Value> {
+    pub(crate) fn until_listed(&self, count: usize) -> Vec<Value> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let listed = self.listed(&[]);
@@ -80,7 +80,7 @@ impl Scene {
         }
     }
 
-    fn show(&self, id: &str) -> Value {
+    pub(crate) fn show(&self, id: &str) -> Value {
         self.machine.done(&["prompts", "show", id, "--json"]).json()
     }
 
@@ -126,8 +126,8 @@ fn text_of(body: &Value) -> String {
         .to_owned()
 }
 
-const ORIGINAL: &str = "    - {name: keep, store: {keep_days: 30, what: original}}\n";
-const MASKED: &str =
+pub(crate) const ORIGINAL: &str = "    - {name: keep, store: {keep_days: 30, what: original}}\n";
+pub(crate) const MASKED: &str =
     "    - {name: mask, mask: contact}\n    - {name: keep, store: {keep_days: 7}}\n";
 
 #[test]

@@ -63,6 +63,7 @@ fn why_inside(settings: &Settings, flow: &str) -> Result<Option<String>, String>
         region: key.and_then(|key| key.region.as_deref()),
         labels: None,
         previous: None,
+        before: &[],
     };
     let constraint = key.map(|key| key.constraint.clone()).unwrap_or_default();
     let permit = settings

@@ -1,6 +1,7 @@
 //! `freehold eval dataset`: a data set of stored prompts, as they are stored.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Write as _;
 
 use anyhow::{Context, Result, ensure};
@@ -24,6 +25,8 @@ use crate::config::settings::Settings;
 
 /// So many times the wanted cases are opened: strata need something to choose from.
 const OPENED_PER_CASE: u64 = 5;
+/// The tag of cases whose expected answer a person wrote.
+const EDITED: &str = "edited";
 /// Fewer letters are too few to tell a language by.
 const LETTERS_MIN: usize = 12;
 
@@ -82,7 +85,8 @@ fn rank(seed: u64, about: &StoredPrompt) -> [u8; 32] {
 #[derive(Default)]
 struct Gathered {
     rows: Vec<Value>,
-    seen: HashSet<String>,
+    /// What was asked, where it stands among the rows, and whether a person wrote what is expected.
+    seen: HashMap<String, (usize, bool)>,
     opened: u64,
     originals: u64,
     left_out: BTreeMap<&'static str, u64>,
@@ -97,13 +101,23 @@ impl Gathered {
     fn add(&mut self, shown: &ShownPrompt, expects: bool) {
         match asked(shown, expects) {
             Ok(row) => {
-                let messages = row["messages"].to_string();
-                if self.seen.insert(messages) {
-                    self.opened += 1;
-                    self.originals += u64::from(shown.about.what == "original");
-                    self.rows.push(row);
-                } else {
-                    self.leave("asks what another one asks");
+                let is_edited = expects && edited(shown).is_some();
+                match self.seen.entry(row["messages"].to_string()) {
+                    Entry::Vacant(place) => {
+                        place.insert((self.rows.len(), is_edited));
+                        self.opened += 1;
+                        self.originals += u64::from(shown.about.what == "original");
+                        self.rows.push(row);
+                    }
+                    Entry::Occupied(mut other) => {
+                        let (index, was_edited) = other.get_mut();
+                        // Of the same question, the answer that a person wrote stays.
+                        if is_edited && !*was_edited {
+                            *was_edited = true;
+                            self.rows[*index] = row;
+                        }
+                        self.leave("asks what another one asks");
+                    }
                 }
             }
             Err(reason) => self.leave(reason),
@@ -148,10 +162,24 @@ fn asked(shown: &ShownPrompt, expects: bool) -> Result<Value, &'static str> {
     if let ResponseFormat::JsonSchema { schema, .. } = &request.response_format {
         row["assert"] = json!([{"type": "is-json", "value": schema}]);
     }
-    if expects {
-        row["expected"] = json!(answer(dialect, shown)?);
+    if !expects {
+        return Ok(row);
+    }
+    // What a person made of it is a better answer than any model's.
+    match edited(shown) {
+        Some(edited) => {
+            row["expected"] = json!(edited);
+            row["tags"] = json!([shown.about.what, EDITED]);
+        }
+        None => row["expected"] = json!(answer(dialect, shown)?),
     }
     Ok(row)
+}
+
+/// The answer as a person says it should have been: the latest.
+fn edited(shown: &ShownPrompt) -> Option<&str> {
+    let mut said = shown.feedback.iter().rev();
+    said.find_map(|said| said.edited_answer.as_deref())
 }
 
 fn dialect(name: &str) -> Option<Dialect> {
@@ -265,11 +293,14 @@ fn tell(
     gathered: &Gathered,
 ) -> Result<()> {
     let version = set.version()?;
+    let is_edited = |case: &&Case| case.tags.iter().any(|tag| tag == EDITED);
+    let edited = set.cases().iter().filter(is_edited).count();
     let mut out = std::io::stdout().lock();
     if args.json {
         let told = json!({
             "out": args.out, "version": version, "cases": set.cases().len(), "strata": set.strata(),
-            "stored": stored, "opened": opened, "originals": gathered.originals, "left_out": gathered.left_out,
+            "stored": stored, "opened": opened, "originals": gathered.originals,
+            "edited": edited, "left_out": gathered.left_out,
         });
         writeln!(out, "{}", serde_json::to_string_pretty(&told)?)?;
         return Ok(());
@@ -286,6 +317,12 @@ fn tell(
             out,
             "{} of the opened are stored as the client wrote them, not masked",
             gathered.originals
+        )?;
+    }
+    if edited > 0 {
+        writeln!(
+            out,
+            "{edited} of the cases expect what a person made of the answer, not a model's answer"
         )?;
     }
     for (reason, count) in &gathered.left_out {
