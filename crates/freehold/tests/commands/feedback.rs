@@ -201,6 +201,33 @@ fn what_policy_does_not_let_be_stored_is_named_with_the_reason() {
 }
 
 #[test]
+fn words_are_as_sensitive_as_their_request_at_least() {
+    let scene = Scene::new("inside", ORIGINAL);
+    let gateway = scene.machine.serve();
+    let raised = "x-freehold-sensitivity: confidential\r\n";
+    let request = ask_as(&gateway, raised, "hello");
+    let plain = ask(&gateway, "hello");
+    // What is said is harmless, and what it is about is not.
+    let given = say(&gateway, &request, &json!({"id": "t-1", "comment": "fine"}));
+    assert_eq!(given["stored"], json!(["comment"]));
+    assert_eq!(
+        scene.show(&request)["feedback"][0]["sensitivity"],
+        "confidential"
+    );
+    gateway.stop();
+    let text = scene.machine.text();
+    let tighter = format!("{text}    - {{name: low, store: {{keep_days: 30, up_to: internal}}}}\n");
+    scene.machine.configure(&tighter);
+    let gateway = scene.machine.serve();
+    let words = json!({"id": "t-2", "comment": format!("fine, write to {MAIL}")});
+    let given = say(&gateway, &request, &words);
+    assert_eq!(reasons(&given), [("comment", "policy")]);
+    let given = say(&gateway, &plain, &words);
+    assert_eq!(given["stored"], json!(["comment"]), "{given}");
+    gateway.stop();
+}
+
+#[test]
 fn nobody_elses_request_can_be_spoken_of() {
     let key = |name: &str| format!("fh-{name}-4Zt9Qm2LwXc7VbN8aa");
     let keys = format!(
