@@ -30,8 +30,8 @@ pub(crate) use drift::{
     WatchArgs,
 };
 pub(crate) use eval::{
-    CompareArgs, EvalArgs, EvalCiArgs, EvalCommand, EvalDatasetArgs, EvalJudgeArgs, EvalReviewArgs,
-    EvalRunArgs, EvalShowArgs, ScoringArgs,
+    CompareArgs, EvalArgs, EvalCiArgs, EvalCommand, EvalDatasetArgs, EvalJudgeArgs, EvalReplayArgs,
+    EvalReviewArgs, EvalRunArgs, EvalShowArgs, ScoringArgs,
 };
 pub(crate) use export::{ExportArgs, ExportFormat};
 pub(crate) use feedback::{FeedbackArgs, FeedbackBy};

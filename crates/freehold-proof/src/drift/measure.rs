@@ -22,17 +22,20 @@ pub enum Measure {
     Refusals,
     /// Whether it took longer than nearly all of the baseline's.
     Slow,
+    /// How near its embedding is to that of the first run's answer: the cosine.
+    Meaning,
 }
 
 impl Measure {
     /// All.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Score,
         Self::Similarity,
         Self::Identical,
         Self::Length,
         Self::Refusals,
         Self::Slow,
+        Self::Meaning,
     ];
 
     /// Its name.
@@ -45,6 +48,7 @@ impl Measure {
             Self::Length => "length",
             Self::Refusals => "refusals",
             Self::Slow => "slow",
+            Self::Meaning => "meaning",
         }
     }
 }

@@ -28,7 +28,7 @@ pub(crate) enum DriftCommand {
     ///
     /// The first run's answers are kept in the record: later ones are held against them, and only measured.
     /// Exit status: 0 when nothing changed, 1 when something did.
-    Probe(DriftProbeArgs),
+    Probe(Box<DriftProbeArgs>),
     /// Show what a record says: what changed, when, and by how much
     ///
     /// Exit status: 0 when nothing changed, 1 when something did.
@@ -101,6 +101,15 @@ pub(crate) struct DriftProbeArgs {
     /// A scorer that also watches how good answers are; one that asks nobody
     #[arg(long, value_name = "SCORER")]
     pub(crate) scorer: Option<String>,
+    /// A model that embeds: how near answers are in meaning to the first run's is watched, too
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) embedding: Option<String>,
+    /// The server that has it [default: --url]
+    #[arg(long, value_name = "URL", requires = "embedding")]
+    pub(crate) embedding_url: Option<String>,
+    /// The environment variable that holds that server's API key
+    #[arg(long, value_name = "VARIABLE", requires = "embedding")]
+    pub(crate) embedding_key_env: Option<String>,
     /// Begin a run every so often: `30m`, `1h`, `1d` [default: one after another]
     #[arg(long, value_name = "TIME")]
     pub(crate) every: Option<String>,
@@ -184,7 +193,7 @@ pub(crate) struct WatchArgs {
     /// While nothing changes, at least so many runs until a false alarm, in the mean
     #[arg(long, value_name = "RUNS", default_value_t = Watch::default().false_alarm_runs)]
     pub(crate) false_alarm_runs: f64,
-    /// Do not watch this: score, similarity, identical, length, refusals or slow
+    /// Do not watch this: score, similarity, identical, length, refusals, slow or meaning
     #[arg(long, value_name = "MEASURE", value_delimiter = ',')]
     pub(crate) ignore: Vec<Measure>,
     /// Leave out runs before this time, as after a change that is accepted: `24h`, a date, or an RFC 3339 time

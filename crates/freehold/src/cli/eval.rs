@@ -30,7 +30,10 @@ pub(crate) struct EvalArgs {
 impl EvalArgs {
     /// Whether it reads stored prompts, and needs a configuration for that.
     pub(crate) const fn reads_prompts(&self) -> bool {
-        matches!(self.command, EvalCommand::Dataset(_))
+        matches!(
+            self.command,
+            EvalCommand::Dataset(_) | EvalCommand::Replay(_)
+        )
     }
 }
 
@@ -68,6 +71,12 @@ pub(crate) enum EvalCommand {
     ///
     /// Texts are as they are stored: masked, unless a rule lets the original be stored.
     Dataset(EvalDatasetArgs),
+    /// Ask a candidate what was asked of a flow, and judge its answers against those that were given
+    ///
+    /// Makes a data set of stored prompts with their answers (that goes into the audit trail), asks the candidate, scores
+    /// both, and judges as `freehold proof judge` does. Started again with the same folder it goes on where it ended.
+    /// Exit status: 0 when the candidate is proven not to be worse, 1 when not.
+    Replay(Box<EvalReplayArgs>),
 }
 
 /// What to ask whom.
@@ -183,6 +192,44 @@ pub(crate) struct EvalShowArgs {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What to ask again, and whom.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  freehold eval replay --flow support --since 7d --model local/qwen --scorer label=yes,no
+  freehold eval replay --flow support --since 7d --model local/qwen --scorer chrf --limit 500 --folder support-qwen
+  freehold eval replay --flow support --model local/qwen --scorer judge=rubric.md -- --judge-model openai/gpt-4o
+                                                     what stands after -- goes to freehold eval run")]
+pub(crate) struct EvalReplayArgs {
+    /// The candidate, as the server names it
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: String,
+    /// By which scorer; those that need an expected text take the stored answer, and measure agreement
+    #[arg(long, value_name = "SCORER")]
+    pub(crate) scorer: String,
+    /// Which stored prompts.
+    #[command(flatten)]
+    pub(crate) only: StoredArgs,
+    /// So many of them, of each stratum its share
+    #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) limit: u64,
+    /// Chooses the sample
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How much lower the candidate's mean score may be
+    #[arg(long, default_value_t = 0.05)]
+    pub(crate) margin: f64,
+    /// Holds cases, stored answers and the candidate's; a replay that stands there goes on
+    #[arg(long, value_name = "FOLDER", default_value = "replay")]
+    pub(crate) folder: PathBuf,
+    /// Print the comparison as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Further arguments of `freehold eval run`, for both
+    #[arg(last = true, value_name = "ARGUMENTS")]
+    pub(crate) more: Vec<String>,
 }
 
 /// What to compare.

@@ -68,7 +68,7 @@ The order of things:
 }
 
 /// Which stored prompts: all that is named must hold.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Only what is stored")]
 pub(crate) struct StoredArgs {
     /// of this tenant

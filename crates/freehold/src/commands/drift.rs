@@ -1,6 +1,7 @@
 //! `freehold drift`: asks a probe set again and again, and says when a deployment no longer answers as it did.
 
 mod courses;
+mod embed;
 mod ledger;
 mod probe;
 mod record;

@@ -1,7 +1,7 @@
 //! `freehold eval`: asks a model what a data set asks, scores the answers, and compares two models.
 
 pub(super) mod ask;
-mod asked;
+pub(super) mod asked;
 mod bounded;
 mod cases;
 mod ci;
@@ -10,6 +10,7 @@ mod pairwise;
 pub(super) mod plan;
 mod program;
 pub(super) mod record;
+mod replay;
 mod review;
 mod send;
 mod show;
@@ -33,6 +34,7 @@ pub(crate) async fn run(args: EvalArgs, settings: Option<Settings>) -> Result<bo
         EvalCommand::Ci(args) => ci::run(&args).await,
         EvalCommand::Judge(args) => pairwise::run(&args).await,
         EvalCommand::Review(args) => review::run(&args).map(|()| true),
+        EvalCommand::Replay(args) => replay::run(*args, settings).await,
         EvalCommand::Dataset(args) => stored::run(&args, settings).await.map(|()| true),
     }
 }

@@ -320,3 +320,74 @@ fn how_soon_changes_are_found_can_be_played() {
             .contains("a mean from 0 to 1")
     );
 }
+
+/// A server whose answers go from one wording to another; texts embed by whether they speak of blue or of grey.
+fn wording(later: &'static str) -> (Oracle, Arc<AtomicUsize>) {
+    let now = Arc::new(AtomicUsize::new(0));
+    let is_later = Arc::clone(&now);
+    let server = Oracle::start(move |path, body| {
+        if path == "/v1/embeddings" {
+            let texts = body["input"].as_array().unwrap();
+            let embedded = texts.iter().enumerate().map(|(index, text)| {
+                let text = text.as_str().unwrap();
+                let of = |word: &str| f64::from(u8::from(text.contains(word)));
+                json!({"index": index, "embedding": [of("blue"), of("grey"), 0.1]})
+            });
+            return (200, json!({"data": embedded.collect::<Vec<_>>()}));
+        }
+        match is_later.load(Ordering::SeqCst) {
+            0 => says(format!("The {} is blue.", last(body))),
+            _ => says(later),
+        }
+    });
+    (server, now)
+}
+
+#[test]
+fn other_words_of_the_same_meaning_are_told_from_another_meaning() {
+    for (later, changes) in [
+        ("It is blue, as one would think when looking at it.", false),
+        ("Mostly grey, at night at least.", true),
+    ] {
+        let (server, now) = wording(later);
+        let desk = desk();
+        let more = ["--models", "m", "--embedding", "e", "--ignore", "slow"];
+        let told = probe(&desk, &server.url(), 9, &more);
+        assert_eq!(told.code, Some(0), "{told:?}");
+        // What is the same letter by letter needs no embedding.
+        assert_eq!(server.asked_of("e").len(), 0);
+        now.store(1, Ordering::SeqCst);
+        let found = probe(&desk, &server.url(), 6, &more).json();
+        assert_eq!(course(&found, "m", "similarity")["state"], "changed");
+        let meaning = course(&found, "m", "meaning");
+        let state = if changes { "changed" } else { "steady" };
+        assert_eq!(meaning["state"], state, "{meaning}");
+        assert!(!server.asked_of("e").is_empty());
+    }
+}
+
+#[test]
+fn a_server_that_does_not_embed_is_told_and_changes_nothing() {
+    let (server, now) = changing();
+    let desk = desk();
+    let more = [
+        "--models",
+        "m",
+        "--embedding",
+        "e",
+        "--embedding-url",
+        "http://127.0.0.1:9",
+        "--ignore",
+        "slow",
+    ];
+    probe(&desk, &server.url(), 1, &more);
+    now.store(1, Ordering::SeqCst);
+    let told = probe(&desk, &server.url(), 1, &more);
+    assert!(
+        told.err.contains("12 answers are not embedded"),
+        "{}",
+        told.err
+    );
+    let record = std::fs::read_to_string(desk.path("drift.jsonl")).unwrap();
+    assert!(!record.contains("\"meaning\""), "{record}");
+}

@@ -17,6 +17,7 @@ mod policy;
 mod program;
 mod prompts;
 mod refusals;
+mod replay;
 mod rollout;
 mod rollout_judge;
 mod scoring;

@@ -526,7 +526,9 @@ async fn feedback_is_kept_and_calls_a_candidate_back() {
         .machine
         .done(&["feedback", "--by", "flow,rollout", "--json"])
         .json();
-    let lines = told.as_array().unwrap();
+    // The gateway calls back before the database says so: what it served in between is of no side.
+    let of_a_side = |line: &&Value| line["group"][1] != "-";
+    let lines: Vec<_> = told.as_array().unwrap().iter().filter(of_a_side).collect();
     assert_eq!(lines.len(), 2, "{told}");
     for line in lines {
         let is_own = line["group"][1].as_str().unwrap().ends_with("candidate");

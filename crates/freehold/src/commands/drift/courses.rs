@@ -237,6 +237,7 @@ fn runs(lines: &[&Line], args: &WatchArgs, watch: &Watch) -> Vec<Run> {
                     Measure::Length => one
                         .reference_chars
                         .map(|reference| length(one.chars, reference)),
+                    Measure::Meaning => one.meaning.map(f64::from),
                     Measure::Refusals => Some(flag(one.refuses)),
                     Measure::Slow => slow_ms.map(|slow| flag(one.latency_ms > slow)),
                 };

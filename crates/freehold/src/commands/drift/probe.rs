@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::courses::{self, Found};
+use super::embed::Embedder;
 use super::record::{self, Asked, FORM, Line, Measured};
 use crate::cli::DriftProbeArgs;
 use crate::commands::eval::ask::{Answer, Asker, Failure};
@@ -29,10 +30,11 @@ pub(super) async fn run(args: &DriftProbeArgs) -> Result<bool> {
     let every = args.every.as_deref().map(every).transpose()?;
     let set = probes(args)?;
     let scorer = scorer(args, &set)?;
+    let embedder = Embedder::new(args)?;
     let askers: Vec<(Asker, Asked)> = args
         .models
         .iter()
-        .map(|model| asker(args, model, &set, scorer.as_ref()))
+        .map(|model| asker(args, model, &set, scorer.as_ref(), embedder.as_ref()))
         .collect::<Result<_>>()?;
     state(args, &set, every)?;
     let began = Instant::now();
@@ -44,7 +46,14 @@ pub(super) async fn run(args: &DriftProbeArgs) -> Result<bool> {
             tokio::time::sleep_until(began + every.saturating_mul(run)).await;
         }
         for (asker, asked) in &askers {
-            let line = ask(args, asker, asked, &set, scorer.as_ref()).await?;
+            let line = ask(
+                args,
+                (asker, asked),
+                &set,
+                scorer.as_ref(),
+                embedder.as_ref(),
+            )
+            .await?;
             record::append(&args.record, &line)?;
         }
         let found = Found::of(&record::read(&args.record)?, &args.watch, &watch)?;
@@ -109,6 +118,7 @@ fn asker(
     model: &str,
     set: &DataSet,
     scorer: Option<&Scorer>,
+    embedder: Option<&Embedder>,
 ) -> Result<(Asker, Asked)> {
     let settings = Settings {
         max_tokens: args.max_tokens,
@@ -122,6 +132,7 @@ fn asker(
         probes: set.version()?,
         settings: settings.clone(),
         scorer: scorer.map(|scorer| scorer.spec().clone()),
+        embedding: embedder.map(Embedder::name),
     };
     let asker = Asker {
         client: model_server::client()?,
@@ -169,10 +180,10 @@ fn state(args: &DriftProbeArgs, set: &DataSet, every: Option<Duration>) -> Resul
 /// One run of one model. Probes without an answer are counted as that.
 async fn ask(
     args: &DriftProbeArgs,
-    asker: &Asker,
-    asked: &Asked,
+    (asker, asked): (&Asker, &Asked),
     set: &DataSet,
     scorer: Option<&Scorer>,
+    embedder: Option<&Embedder>,
 ) -> Result<Line> {
     let at = OffsetDateTime::now_utc().format(&Rfc3339)?;
     let lines = if args.record.exists() {
@@ -207,14 +218,27 @@ async fn ask(
         answers[index] = Some(answer);
     }
     let mut measured = Vec::new();
+    let mut embedded = Vec::new();
     for (case, answer) in set.cases().iter().zip(answers) {
         measured.push(match answer {
-            Some(Ok(answer)) => measure(case, answer, references.get(&case.id), is_first, scorer),
+            Some(Ok(answer)) => {
+                let reference = references.get(&case.id);
+                if let Some(reference) = reference.filter(|_| embedder.is_some()) {
+                    embedded.push((case.id.clone(), answer.text.clone(), reference.clone()));
+                }
+                measure(case, answer, reference, is_first, scorer)
+            }
             // A server that is away is not a changed model: the run is recorded without these answers.
             Some(Err(Failure::Case { reason, .. })) => unanswered(case, reason),
             Some(Err(Failure::Run(error))) => unanswered(case, format!("{error:#}")),
             None => unanswered(case, "it was not asked".to_owned()),
         });
+    }
+    if let Some(embedder) = embedder {
+        let mut meanings = embedder.meanings(&embedded).await?;
+        for one in &mut measured {
+            one.meaning = meanings.remove(&one.id);
+        }
     }
     tell(asked, &measured, is_first)?;
     Ok(Line {
@@ -277,6 +301,7 @@ fn measure(
         refuses: is_refusal(&text),
         score: scorer.and_then(|scorer| scorer.score(case, &text).score()),
         similarity: like.and_then(|like| Score::new(like).ok()),
+        meaning: None,
         is_identical: reference.map(|reference| *reference == text),
         reference_chars: reference.map(|reference| reference.chars().count() as u64),
         text: is_first.then_some(text),

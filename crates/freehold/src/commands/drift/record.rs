@@ -24,6 +24,9 @@ pub(super) struct Asked {
     pub(super) probes: String,
     pub(super) settings: Settings,
     pub(super) scorer: Option<ScorerSpec>,
+    /// Who embeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) embedding: Option<String>,
 }
 
 /// One run of one model.
@@ -54,6 +57,9 @@ pub(super) struct Measured {
     /// chrF against the first run's answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) similarity: Option<Score>,
+    /// The cosine of its embedding and that of the first run's answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) meaning: Option<Score>,
     /// Whether it is the first run's answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) is_identical: Option<bool>,

@@ -339,8 +339,8 @@ pub(super) fn cut(answer: &Answer) -> &'static str {
 }
 
 /// Embeddings, in the order of what was asked.
-struct Embedded {
-    vectors: Vec<Vec<f64>>,
+pub(in crate::commands) struct Embedded {
+    pub(in crate::commands) vectors: Vec<Vec<f64>>,
     cost: Option<NanoUsd>,
     input_tokens: Option<u64>,
 }
@@ -355,7 +355,7 @@ impl Paid for Embedded {
     }
 }
 
-async fn embed(asker: &Asker, asked: &[&str]) -> Result<Embedded, Failure> {
+pub(in crate::commands) async fn embed(asker: &Asker, asked: &[&str]) -> Result<Embedded, Failure> {
     let body = json!({"model": asker.model, "input": asked, "encoding_format": "float"});
     let posted = asker.post(&body).await?;
     let vectors = vectors(&posted.body, asked.len());

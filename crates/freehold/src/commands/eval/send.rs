@@ -225,7 +225,7 @@ fn wordless(outcome: Outcome) -> Outcome {
     }
 }
 
-fn answered(plan: &Plan, case: &Case, answer: Answer, cost: Option<NanoUsd>) -> Line {
+pub(super) fn answered(plan: &Plan, case: &Case, answer: Answer, cost: Option<NanoUsd>) -> Line {
     let computed = plan
         .scorers
         .iter()

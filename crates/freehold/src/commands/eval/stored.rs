@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 use std::io::Write as _;
 
 use anyhow::{Context, Result, ensure};
@@ -30,7 +31,34 @@ const EDITED: &str = "edited";
 /// Fewer letters are too few to tell a language by.
 const LETTERS_MIN: usize = 12;
 
+/// What cases expect.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Expect {
+    /// Nothing.
+    Nothing,
+    /// What was answered, or what a person made of it.
+    Best,
+    /// What was answered, whatever a person made of it.
+    Given,
+}
+
 pub(super) async fn run(args: &EvalDatasetArgs, settings: Option<Settings>) -> Result<()> {
+    let expect = if args.expect_answers {
+        Expect::Best
+    } else {
+        Expect::Nothing
+    };
+    let told = make(args, expect, settings).await?;
+    writeln!(std::io::stdout().lock(), "{told}")?;
+    Ok(())
+}
+
+/// Writes the data set; what there is to tell of it.
+pub(super) async fn make(
+    args: &EvalDatasetArgs,
+    expect: Expect,
+    settings: Option<Settings>,
+) -> Result<String> {
     let settings = settings.context("stored prompts need a configuration")?;
     let filter = filter(&args.only, None)?;
     // Before anything is read, so that nobody's text is read for a file that cannot be written.
@@ -57,7 +85,7 @@ pub(super) async fn run(args: &EvalDatasetArgs, settings: Option<Settings>) -> R
             }
             read => read.map_err(told)?,
         };
-        gathered.add(&shown, args.expect_answers);
+        gathered.add(&shown, expect);
     }
     let opened = gathered.opened;
     let set = gathered.set()?;
@@ -70,7 +98,7 @@ pub(super) async fn run(args: &EvalDatasetArgs, settings: Option<Settings>) -> R
     writer.flush().with_context(unwritten)?;
     drop(writer);
     place.keep()?;
-    tell(args, &set, stored, opened, &gathered)
+    text(args, &set, (stored, opened), &gathered)
 }
 
 /// By the seed alone: who asks again gets the same sample.
@@ -98,10 +126,10 @@ impl Gathered {
         *self.left_out.entry(reason).or_default() += 1;
     }
 
-    fn add(&mut self, shown: &ShownPrompt, expects: bool) {
-        match asked(shown, expects) {
+    fn add(&mut self, shown: &ShownPrompt, expect: Expect) {
+        match asked(shown, expect) {
             Ok(row) => {
-                let is_edited = expects && edited(shown).is_some();
+                let is_edited = expect == Expect::Best && edited(shown).is_some();
                 match self.seen.entry(row["messages"].to_string()) {
                     Entry::Vacant(place) => {
                         place.insert((self.rows.len(), is_edited));
@@ -145,7 +173,7 @@ impl Gathered {
 }
 
 /// A case, or why it makes none.
-fn asked(shown: &ShownPrompt, expects: bool) -> Result<Value, &'static str> {
+fn asked(shown: &ShownPrompt, expect: Expect) -> Result<Value, &'static str> {
     let dialect = dialect(&shown.about.dialect).ok_or("in a dialect that is not known")?;
     let body = Bytes::copy_from_slice(shown.request.get().as_bytes());
     let request = decode_request(dialect, body, &Limits::default())
@@ -162,11 +190,11 @@ fn asked(shown: &ShownPrompt, expects: bool) -> Result<Value, &'static str> {
     if let ResponseFormat::JsonSchema { schema, .. } = &request.response_format {
         row["assert"] = json!([{"type": "is-json", "value": schema}]);
     }
-    if !expects {
+    if expect == Expect::Nothing {
         return Ok(row);
     }
     // What a person made of it is a better answer than any model's.
-    match edited(shown) {
+    match edited(shown).filter(|_| expect == Expect::Best) {
         Some(edited) => {
             row["expected"] = json!(edited);
             row["tags"] = json!([shown.about.what, EDITED]);
@@ -285,53 +313,49 @@ fn row(case: &Case) -> Value {
     row
 }
 
-fn tell(
+fn text(
     args: &EvalDatasetArgs,
     set: &DataSet,
-    stored: usize,
-    opened: u64,
+    (stored, opened): (usize, u64),
     gathered: &Gathered,
-) -> Result<()> {
+) -> Result<String> {
     let version = set.version()?;
     let is_edited = |case: &&Case| case.tags.iter().any(|tag| tag == EDITED);
     let edited = set.cases().iter().filter(is_edited).count();
-    let mut out = std::io::stdout().lock();
     if args.json {
         let told = json!({
             "out": args.out, "version": version, "cases": set.cases().len(), "strata": set.strata(),
             "stored": stored, "opened": opened, "originals": gathered.originals,
             "edited": edited, "left_out": gathered.left_out,
         });
-        writeln!(out, "{}", serde_json::to_string_pretty(&told)?)?;
-        return Ok(());
+        return Ok(serde_json::to_string_pretty(&told)?);
     }
-    writeln!(
-        out,
+    let mut out = format!(
         "{} cases are in {}, version {}: {opened} of {stored} stored prompts were opened",
         set.cases().len(),
         args.out.display(),
         &version[..12]
-    )?;
+    );
     if gathered.originals > 0 {
-        writeln!(
+        write!(
             out,
-            "{} of the opened are stored as the client wrote them, not masked",
+            "\n{} of the opened are stored as the client wrote them, not masked",
             gathered.originals
         )?;
     }
     if edited > 0 {
-        writeln!(
+        write!(
             out,
-            "{edited} of the cases expect what a person made of the answer, not a model's answer"
+            "\n{edited} of the cases expect what a person made of the answer, not a model's answer"
         )?;
     }
     for (reason, count) in &gathered.left_out {
-        writeln!(out, "left out: {count} {reason}")?;
+        write!(out, "\nleft out: {count} {reason}")?;
     }
     let mut rows = table(["stratum", "cases"]);
     for (stratum, count) in set.strata() {
         rows.add_row([stratum.to_owned(), count.to_string()]);
     }
-    writeln!(out, "{}", rows.trim_fmt())?;
-    Ok(())
+    write!(out, "\n{}", rows.trim_fmt())?;
+    Ok(out)
 }
