@@ -12,6 +12,9 @@ use super::request::Draw;
 /// Candidates that nucleus sampling sorts at first; more only when they do not suffice.
 const NUCLEUS_START: usize = 256;
 
+/// Below this, the exponential is no number of single precision.
+const NOTHING_BELOW: f32 = -87.0;
+
 /// Draws the tokens of one answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Sampler {
@@ -33,7 +36,7 @@ pub(crate) struct Scratch {
 #[derive(Clone, Copy, Debug)]
 struct Candidate {
     id: i32,
-    /// The score, later the unnormalised probability.
+    /// The score relative to the best, later the unnormalised probability.
     weight: f32,
 }
 
@@ -128,26 +131,29 @@ impl Sampler {
     /// probabilities, and returns the sum of the weights.
     fn collect_candidates(&self, scratch: &mut Scratch) -> Option<f64> {
         let Scratch { scores, candidates } = scratch;
-        let best = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let best = highest(scores);
         if !best.is_finite() {
             return None;
         }
         let inverse = self.draw.temperature.recip();
-        // Relative to the likeliest token, so the sum of all weights is not needed.
-        let floor = self.draw.min_p;
-        let mut total = 0.0_f64;
+        // Relative to the likeliest token, so the sum of all weights is not needed. An exponential costs more than all
+        // else here: only what can be drawn has one.
+        let lowest = self.draw.min_p.ln().max(NOTHING_BELOW);
         candidates.clear();
         for (id, &score) in (0..).zip(scores.iter()) {
-            let weight = ((score - best) * inverse).exp();
-            if weight > 0.0 && weight >= floor {
-                total += f64::from(weight);
+            let weight = (score - best) * inverse;
+            if weight >= lowest {
                 candidates.push(Candidate { id, weight });
             }
         }
         if self.draw.top_k > 0 && self.draw.top_k < candidates.len() {
             candidates.select_nth_unstable_by(self.draw.top_k, heavier_first);
             candidates.truncate(self.draw.top_k);
-            total = sum(candidates);
+        }
+        let mut total = 0.0_f64;
+        for candidate in candidates.iter_mut() {
+            candidate.weight = candidate.weight.exp();
+            total += f64::from(candidate.weight);
         }
         if self.draw.top_p < 1.0 {
             total = keep_nucleus(candidates, total * f64::from(self.draw.top_p));
@@ -205,13 +211,6 @@ fn heavier_first(left: &Candidate, right: &Candidate) -> Ordering {
         .then(left.id.cmp(&right.id))
 }
 
-fn sum(candidates: &[Candidate]) -> f64 {
-    candidates
-        .iter()
-        .map(|candidate| f64::from(candidate.weight))
-        .sum()
-}
-
 fn mask(scores: &mut [f32], allowed: &SimpleVob) {
     for (id, score) in (0..).zip(scores.iter_mut()) {
         if !allowed.is_allowed(id) {
@@ -222,13 +221,32 @@ fn mask(scores: &mut [f32], allowed: &SimpleVob) {
 
 /// The token with the highest score; the first of equals.
 fn likeliest(scores: &[f32]) -> Option<i32> {
-    let mut best: Option<(i32, f32)> = None;
-    for (id, &score) in (0..).zip(scores) {
-        if score > best.map_or(f32::NEG_INFINITY, |(_, best)| best) {
-            best = Some((id, score));
+    let best = highest(scores);
+    if best == f32::NEG_INFINITY {
+        return None;
+    }
+    #[expect(clippy::float_cmp, reason = "it is one of them")]
+    let place = scores.iter().position(|score| *score == best)?;
+    i32::try_from(place).ok()
+}
+
+/// The highest score; negative infinity when there is none. In lanes, which compilers make vectors of.
+fn highest(scores: &[f32]) -> f32 {
+    const LANES: usize = 16;
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = scores.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, score) in lanes.iter_mut().zip(chunk) {
+            *lane = if *score > *lane { *score } else { *lane };
         }
     }
-    best.map(|(id, _)| id)
+    let all = lanes.iter().chain(rest);
+    all.fold(
+        f32::NEG_INFINITY,
+        |best, score| {
+            if *score > best { *score } else { best }
+        },
+    )
 }
 
 /// Natural logarithms of probabilities, by the model's own scores.
@@ -242,7 +260,7 @@ pub(crate) struct Logprobs {
 
 /// Log-probabilities of `chosen` and of the `top` likeliest tokens.
 pub(crate) fn logprobs(scores: &[f32], chosen: i32, top: usize) -> Logprobs {
-    let best = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let best = highest(scores);
     let sum: f64 = scores
         .iter()
         .map(|&score| f64::from((score - best).exp()))
@@ -451,6 +469,27 @@ mod tests {
             sampler.sample(&[1.0, 0.0], Some(&allowed), &mut Scratch::default()),
             Some(1)
         );
+    }
+
+    #[test]
+    fn the_first_of_the_highest_is_the_likeliest() {
+        let mut generator = ChaCha12Rng::seed_from_u64(1);
+        for length in 0..70 {
+            let scores: Vec<f32> = (0..length)
+                .map(|_| match generator.next_u64() % 8 {
+                    0 => f32::NAN,
+                    other => f32::from(u8::try_from(other).expect("small")),
+                })
+                .collect();
+            let mut wanted: Option<(usize, f32)> = None;
+            for (place, &score) in scores.iter().enumerate() {
+                if wanted.is_none_or(|(_, best)| score > best) && !score.is_nan() {
+                    wanted = Some((place, score));
+                }
+            }
+            let wanted = wanted.and_then(|(place, _)| i32::try_from(place).ok());
+            assert_eq!(likeliest(&scores), wanted, "{scores:?}");
+        }
     }
 
     #[test]
