@@ -14,6 +14,7 @@ use crate::accounting::Accounting;
 use crate::disguise::{Disguises, Outgoing};
 use crate::live::{Live, begin};
 use crate::log::{AttemptLog, AttemptNumber, Settled, stopped, usage_of_unanswered};
+use crate::reserve::Purse;
 use crate::snapshot::Snapshot;
 use crate::tally::Tally;
 use crate::trace::TraceContext;
@@ -61,6 +62,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) received: Duration,
     pub(crate) log: &'a AttemptLog,
     pub(crate) persistence: Persistence,
+    /// `None` where no budget limits the request.
+    pub(crate) purse: Option<&'a Purse>,
 }
 
 impl Scene<'_> {
@@ -70,6 +73,12 @@ impl Scene<'_> {
             .clock()
             .monotonic()
             .saturating_sub(self.received)
+    }
+
+    /// Whether what is reserved covers one more attempt.
+    fn covers(&self, deployment: &Deployment) -> bool {
+        self.purse
+            .is_none_or(|purse| purse.covers(self.log, deployment))
     }
 }
 
@@ -83,19 +92,20 @@ pub(crate) async fn first_answer(
 ) -> Result<Live, Error> {
     let mut waiting = plan.iter();
     let mut racing = FuturesUnordered::new();
-    let mut last = Error::new(ErrorKind::Unavailable, "the plan holds no attempt");
-    racing.extend(
-        waiting
-            .next()
-            .map(|deployment| with_retries(scene, deployment)),
-    );
+    let mut last = Error::new(ErrorKind::Unavailable, "no attempt is possible any more");
+    let next = waiting.find(|deployment| scene.covers(deployment));
+    racing.extend(next.map(|deployment| with_retries(scene, deployment)));
     loop {
         // Without this, an empty plan would wait for a hedge that never comes.
         if racing.is_empty() {
             return Err(last);
         }
-        let hedge = hedge(scene.persistence.hedge_after, waiting.len() > 0);
+        let next = waiting.as_slice().first();
+        let possible = next.is_some_and(|deployment| scene.covers(deployment));
+        let hedge = hedge(scene.persistence.hedge_after, possible);
         tokio::select! {
+            // An answer that is there makes a hedge needless.
+            biased;
             Some(result) = racing.next() => match result {
                 Ok(live) => {
                     drop(racing);
@@ -106,7 +116,7 @@ pub(crate) async fn first_answer(
                 Err(error) => {
                     last = error;
                     if racing.is_empty() {
-                        match waiting.next() {
+                        match waiting.find(|deployment| scene.covers(deployment)) {
                             Some(deployment) => racing.push(with_retries(scene, deployment)),
                             None => return Err(last),
                         }
@@ -114,7 +124,12 @@ pub(crate) async fn first_answer(
                 }
             },
             () = hedge => {
-                racing.extend(waiting.next().map(|deployment| with_retries(scene, deployment)));
+                // Asked again: the one before may not have begun when the time was set.
+                let deployment = waiting.as_slice().first().filter(|next| scene.covers(next));
+                if let Some(deployment) = deployment {
+                    waiting.next();
+                    racing.push(with_retries(scene, deployment));
+                }
             }
         }
     }
@@ -162,6 +177,10 @@ async fn with_retries(scene: Scene<'_>, deployment: &Arc<Deployment>) -> Result<
         retries_left -= 1;
         pause = (pause * 2).min(scene.persistence.backoff_max);
         tokio::time::sleep(wait).await;
+        // Now, as another may have begun meanwhile.
+        if !scene.covers(deployment) {
+            return Err(error);
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::draft::{Draft, Ending, status_of};
 use crate::live::Live;
 use crate::log::{AttemptLog, Settled, stopped, usage_of_unanswered};
 use crate::pipeline::{Answer, AnswerBody, Failure, Head, Pipeline, StatusOf};
-use crate::reserve::{Denied, Hold};
+use crate::reserve::{Denied, Hold, Purse};
 use crate::snapshot::Snapshot;
 use crate::trace::TraceContext;
 
@@ -46,6 +46,7 @@ impl<'a> Ground<'a> {
         permit: &'a Permit,
         disguises: &'a Disguises,
         persistence: Persistence,
+        purse: Option<&'a Purse>,
     ) -> Scene<'a> {
         Scene {
             snapshot: self.snapshot,
@@ -59,6 +60,7 @@ impl<'a> Ground<'a> {
             received: self.received,
             log: self.log,
             persistence,
+            purse,
         }
     }
 

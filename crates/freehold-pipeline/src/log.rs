@@ -181,6 +181,17 @@ impl AttemptLog {
         total_cost(attempts.iter().map(|entry| &entry.record))
     }
 
+    /// What its attempts have cost, or could where they are under way or nobody knows: `most` tells
+    /// how much that is at a deployment.
+    pub(crate) fn at_most(&self, most: impl Fn(&DeploymentId) -> NanoUsd) -> NanoUsd {
+        let attempts = self.attempts.lock();
+        let costs = attempts.iter().map(|entry| match entry.record.cost {
+            Some(cost) if entry.under_way.is_none() => cost.total,
+            _ => most(&entry.record.deployment),
+        });
+        costs.sum()
+    }
+
     /// The records, in order.
     pub(crate) fn records(&self) -> Vec<AttemptRecord> {
         self.attempts

@@ -13,11 +13,12 @@ use freehold_ports::{
 };
 use freehold_types::outcome::{Cost, CostBasis, CostGap, ErrorSummary};
 use freehold_types::{
-    AttemptRecord, Deployment, Error, ErrorKind, ErrorSource, FlowName, NanoUsd, Outcome,
-    PriceBasis, Request, RequestId, Retry, Usage, UsageBasis,
+    AttemptRecord, Deployment, DeploymentId, Error, ErrorKind, ErrorSource, FlowName, NanoUsd,
+    Outcome, PriceBasis, Request, RequestId, Retry, Usage, UsageBasis,
 };
 
 use crate::draft::{Draft, unmeasured};
+use crate::log::AttemptLog;
 use crate::observe::refused;
 use crate::pipeline::Pipeline;
 use crate::withhold::withhold;
@@ -46,6 +47,26 @@ pub(crate) struct Hold {
     pub(crate) slot: Option<Slot>,
 }
 
+/// The money that is reserved for a request that some budget limits: no attempt begins that could
+/// spend more.
+#[derive(Clone, Debug)]
+pub(crate) struct Purse {
+    reserved: NanoUsd,
+    /// The most that one attempt at each deployment of the plan could cost.
+    each: Vec<(DeploymentId, NanoUsd)>,
+}
+
+impl Purse {
+    /// Whether one more attempt at a deployment fits, beside what the others have cost or could.
+    pub(crate) fn covers(&self, log: &AttemptLog, deployment: &Deployment) -> bool {
+        let most = |id: &DeploymentId| {
+            let known = self.each.iter().find(|(known, _)| known == id);
+            known.map_or(self.reserved, |(_, most)| *most)
+        };
+        log.at_most(most) + most(&deployment.id) <= self.reserved
+    }
+}
+
 /// A reservation that was not made.
 pub(crate) struct Denied {
     pub(crate) error: Error,
@@ -62,6 +83,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) attempts: &'a [Arc<Deployment>],
     /// How many of them may be under way at once, and billed.
     pub(crate) parallel: usize,
+    /// Whether one can be made after another has failed.
+    pub(crate) again: bool,
 }
 
 impl Pipeline {
@@ -70,30 +93,26 @@ impl Pipeline {
         &self,
         asked: &Asked<'_>,
         flows: &FlowLimits,
-    ) -> Result<Hold, Denied> {
+    ) -> Result<(Hold, Option<Purse>), Denied> {
         let bounds = bounds(asked.account, asked.flow, flows);
         if bounds.is_empty() {
-            return Ok(Hold::default());
+            return Ok((Hold::default(), None));
         }
         let Some(meter) = &self.meter else {
             let defect = "limits are set, and nothing counts them";
             return Err(denied(Error::new(ErrorKind::Internal, defect)));
         };
         let has_budget = bounds.iter().any(|bound| !bound.limits.budgets.is_empty());
-        let cost = if has_budget {
-            most(asked, &self.accounting.prices())
-        } else {
-            Some(NanoUsd::ZERO)
-        };
+        let purse = has_budget.then(|| most(asked, &self.accounting.prices()));
         let must_be_known = bounds.iter().any(|bound| bound.limits.has_hard_budget());
-        let cost = match cost {
-            Some(cost) => cost,
-            None if must_be_known => {
+        let purse = match purse {
+            Some(None) if must_be_known => {
                 refused(PRICE_UNKNOWN, "none");
                 return Err(denied(unknown_price(asked)));
             }
-            None => NanoUsd::ZERO,
+            purse => purse.flatten(),
         };
+        let cost = purse.as_ref().map_or(NanoUsd::ZERO, |purse| purse.reserved);
         let input = estimate_request(asked.request);
         let output = output_tokens(asked.request, asked.attempts, input);
         let reservation = Reservation {
@@ -104,11 +123,14 @@ impl Pipeline {
             cost,
         };
         match meter.reserve(&reservation).await {
-            Ok(standing) => Ok(Hold {
-                reservation: Some(reservation),
-                standing: Some(Box::new(standing)),
-                slot: None,
-            }),
+            Ok(standing) => {
+                let hold = Hold {
+                    reservation: Some(reservation),
+                    standing: Some(Box::new(standing)),
+                    slot: None,
+                };
+                Ok((hold, purse.filter(|_| must_be_known)))
+            }
             Err(ReserveError::Denied(denial)) => {
                 refused(reason(&denial.shortage), kind(&denial.scope));
                 Err(Denied {
@@ -212,11 +234,13 @@ fn output_tokens(request: &Request, attempts: &[Arc<Deployment>], input: u64) ->
     each.saturating_mul(answers)
 }
 
-/// What the request could cost at the dearest deployments of its plan; `None` when nobody knows.
-fn most(asked: &Asked<'_>, prices: &PriceBook) -> Option<NanoUsd> {
+/// What the request could cost at the dearest deployments of its plan, and the prompt once more for an
+/// attempt that fails when its answer has been opened; `None` when nobody knows.
+fn most(asked: &Asked<'_>, prices: &PriceBook) -> Option<Purse> {
     let input = bound_request(asked.request);
     let output = output_tokens(asked.request, asked.attempts, 0);
-    let mut costs = Vec::with_capacity(asked.attempts.len());
+    let mut each = Vec::with_capacity(asked.attempts.len());
+    let mut prompt = NanoUsd::ZERO;
     for deployment in asked.attempts {
         let plain = Usage {
             input_tokens: input,
@@ -229,12 +253,24 @@ fn most(asked: &Asked<'_>, prices: &PriceBook) -> Option<NanoUsd> {
             ..plain
         };
         let at = asked.started_unix_ms;
-        let cost = cost(deployment, &plain, at, prices)?;
-        let cost = cost.max(self::cost(deployment, &remembered, at, prices)?);
-        costs.push(cost);
+        let most = cost(deployment, &plain, at, prices)?;
+        let most = most.max(cost(deployment, &remembered, at, prices)?);
+        each.push((deployment.id.clone(), most));
+        if asked.again && !matches!(deployment.price, PriceBasis::Hourly { .. }) {
+            let unanswered = Usage {
+                output_tokens: 0,
+                ..remembered
+            };
+            prompt = prompt.max(cost(deployment, &unanswered, at, prices)?);
+        }
     }
+    let mut costs: Vec<_> = each.iter().map(|(_, most)| *most).collect();
     costs.sort_unstable_by(|one, other| other.cmp(one));
-    Some(costs.into_iter().take(asked.parallel).sum())
+    let dearest: NanoUsd = costs.into_iter().take(asked.parallel).sum();
+    Some(Purse {
+        reserved: dearest + prompt,
+        each,
+    })
 }
 
 /// What so much costs at a deployment; `None` when nobody knows.

@@ -14,7 +14,7 @@ use crate::keep::{Keeping, Tap};
 use crate::live::Live;
 use crate::moves::{Facts, Mirror, Moving, Said, disown};
 use crate::pipeline::Pipeline;
-use crate::reserve::Asked;
+use crate::reserve::{Asked, Purse};
 
 /// One way that a request can go.
 struct Way {
@@ -60,13 +60,14 @@ impl Pipeline {
             ),
             _ => None,
         };
-        if let Err(()) = self.admit(ground, course, &said, &ways).await {
+        let Ok(purse) = self.admit(ground, course, &said, &ways).await else {
             return;
-        }
+        };
         let tap = moving.as_ref().map(|moving| moving.tap.clone());
         let tap = tap.or_else(|| keeping.as_ref().map(Keeping::tap));
         let keeping = keeping.map(|keeping| keeping.hearing(tap.as_ref()));
-        self.answer(ground, course, &ways, (moving.as_mut(), tap))
+        let answering = (moving.as_mut(), tap);
+        self.answer(ground, course, (&ways, purse.as_ref()), answering)
             .await;
         if let Some(moving) = moving {
             let about = (said, ground.received, facts);
@@ -188,14 +189,15 @@ impl Pipeline {
         }])
     }
 
-    /// Reserves what the request could use on any of its ways. The error is told already.
+    /// Reserves what the request could use on any of its ways, and tells how much money that is. The
+    /// error is told already.
     async fn admit(
         &self,
         ground: Ground<'_>,
         course: &mut Course<'_>,
         said: &Said,
         ways: &[Way],
-    ) -> Result<(), ()> {
+    ) -> Result<Option<Purse>, ()> {
         let Some(draft) = course.draft() else {
             return Err(());
         };
@@ -204,6 +206,7 @@ impl Pipeline {
             .flat_map(|way| way.decided.attempts.iter().cloned())
             .collect();
         let hedges = |way: &Way| way.decided.persistence.hedge_after.is_some();
+        let retries = |way: &Way| way.decided.persistence.retries > 0;
         let asked = Asked {
             id: ground.id,
             started_unix_ms: draft.started_unix_ms,
@@ -212,15 +215,16 @@ impl Pipeline {
             request: ways.first().map_or(ground.request, |way| &way.request),
             attempts: &attempts,
             parallel: 1 + usize::from(ways.iter().any(hedges)),
+            again: attempts.len() > 1 || ways.iter().any(retries),
         };
         match self.reserve(&asked, &ground.snapshot.flow_limits).await {
-            Ok(hold) => {
+            Ok((hold, purse)) => {
                 let remembered = self.remember(&asked, draft, &ground.snapshot.guard);
                 if let Err(error) = course.hold(hold, remembered) {
                     course.fail(error).await;
                     return Err(());
                 }
-                Ok(())
+                Ok(purse)
             }
             Err(denied) => {
                 course.deny(denied).await;
@@ -234,7 +238,7 @@ impl Pipeline {
         &self,
         ground: Ground<'_>,
         course: &mut Course<'_>,
-        ways: &[Way],
+        (ways, purse): (&[Way], Option<&Purse>),
         (mut moving, tap): (Option<&mut Moving>, Option<Tap>),
     ) {
         let mut ways = ways.iter().peekable();
@@ -250,7 +254,7 @@ impl Pipeline {
                 ..ground
             };
             course.asks(&way.request, way.told.as_ref());
-            let scene = ground.scene(permit, disguises, *persistence);
+            let scene = ground.scene(permit, disguises, *persistence, purse);
             let begun = tokio::select! {
                 biased;
                 begun = first_answer(scene, &way.decided.attempts) => begun,

@@ -1,7 +1,10 @@
-use freehold_ports::Period;
+use freehold_ports::{Period, SystemClock};
 use freehold_types::{BackendId, Capability, DeploymentId, Dialect, Message, Role, Site};
 
 use super::*;
+use crate::accounting::Accounting;
+use crate::log::Settled;
+use crate::tally::Tally;
 
 fn deployment(price: PriceBasis, window: Option<u32>) -> Arc<Deployment> {
     Arc::new(Deployment {
@@ -38,7 +41,12 @@ fn request(max_tokens: Option<u64>, n: Option<u32>) -> Request {
     request
 }
 
-fn cost_of(request: &Request, attempts: &[Arc<Deployment>], parallel: usize) -> Option<NanoUsd> {
+fn purse_of(
+    request: &Request,
+    attempts: &[Arc<Deployment>],
+    parallel: usize,
+    again: bool,
+) -> Option<Purse> {
     let account = Account::of_key("app");
     let asked = Asked {
         id: RequestId::at(1_700_000_000_000),
@@ -48,8 +56,13 @@ fn cost_of(request: &Request, attempts: &[Arc<Deployment>], parallel: usize) -> 
         request,
         attempts,
         parallel,
+        again,
     };
     most(&asked, &PriceBook::bundled())
+}
+
+fn cost_of(request: &Request, attempts: &[Arc<Deployment>], parallel: usize) -> Option<NanoUsd> {
+    purse_of(request, attempts, parallel, false).map(|purse| purse.reserved)
 }
 
 #[test]
@@ -66,6 +79,36 @@ fn the_dearest_of_the_plan_is_reserved() {
         cost_of(&three, &attempts, 1).unwrap().nanos(),
         37_000 + 3_000_000
     );
+}
+
+#[test]
+fn what_is_reserved_covers_one_more_prompt_where_another_attempt_may_follow() {
+    let other = Deployment {
+        id: DeploymentId::new("two/m"),
+        ..(*deployment(per_token(10), None)).clone()
+    };
+    let attempts = [deployment(per_token(2), None), Arc::new(other)];
+    let asked = request(Some(100), None);
+    let purse = purse_of(&asked, &attempts, 1, true).unwrap();
+    assert_eq!(purse.reserved.nanos(), 37_000 + 37_000 + 1_000_000);
+    let log = AttemptLog::default();
+    // The first is under way: the dearer would not fit beside it, nor the cheaper.
+    let prices = Accounting::new(Arc::new(SystemClock::new()), PriceBook::bundled());
+    assert!(purse.covers(&log, &attempts[1]));
+    let number = log.open(&attempts[1], prices.begin(&attempts[1]), Duration::ZERO);
+    assert!(!purse.covers(&log, &attempts[1]) && !purse.covers(&log, &attempts[0]));
+    // It has failed when its answer was open: both fit again.
+    let usage = Usage {
+        input_tokens: 37,
+        ..Usage::default()
+    };
+    let end = Settled {
+        at: Duration::ZERO,
+        error: None,
+        usage,
+    };
+    log.settle(&prices, &attempts[1], number, &Tally::default(), end);
+    assert!(purse.covers(&log, &attempts[1]) && purse.covers(&log, &attempts[0]));
 }
 
 #[test]

@@ -94,8 +94,9 @@ impl Limited {
     }
 }
 
-/// 27 bytes of text and 28 tokens for the template, at a dollar per million; ten tokens at two.
-const RESERVED: i64 = (27 + 28) * 1_000 + 10 * 2_000;
+/// 27 bytes of text and 28 tokens for the template, at a dollar per million, twice as the upstream may be asked again;
+/// ten tokens at two.
+const RESERVED: i64 = 2 * (27 + 28) * 1_000 + 10 * 2_000;
 /// What the upstream reports: 11 tokens in, 7 out.
 const USED: i64 = 11 * 1_000 + 7 * 2_000;
 
