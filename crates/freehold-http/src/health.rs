@@ -37,6 +37,11 @@ pub(crate) async fn readiness(State(gateway): State<Arc<Gateway>>) -> Response {
 pub(crate) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response {
     match &gateway.metrics {
         Some(handle) => {
+            let tasks = tokio::runtime::Handle::current()
+                .metrics()
+                .num_alive_tasks();
+            #[expect(clippy::cast_precision_loss, reason = "nobody counts so many tasks")]
+            metrics::gauge!("freehold_tasks").set(tasks as f64);
             let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4")];
             (content_type, handle.render()).into_response()
         }

@@ -1,5 +1,6 @@
 //! `freehold serve`: starts the gateway, reloads its configuration, drains it.
 
+mod descriptors;
 mod reload;
 
 use std::io::Write;
@@ -46,7 +47,8 @@ pub(crate) async fn run(args: ServeArgs, config: Option<&Path>) -> miette::Resul
         sealed: args.sealed,
     };
     let source = Source::read(config)?;
-    let settings = source.settings(&overrides)?;
+    let mut settings = source.settings(&overrides)?;
+    settings.connections_max = descriptors::connections_max(settings.connections_max);
     overrides.listen = Some(settings.listen);
     serve(settings, source, overrides)
         .await
