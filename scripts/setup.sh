@@ -34,6 +34,8 @@ TABLE
             command -v unshare >/dev/null || printf 'util-linux\n'
             PATH=$PATH:/usr/sbin:/sbin command -v ip >/dev/null || printf 'iproute2\n'
         fi
+        # Clocks that jump.
+        [[ $(uname -s) != Linux ]] || compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || printf 'faketime\n'
         # The shared ledger and the shared accounts are tested with real servers.
         compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
             command -v initdb >/dev/null || printf 'postgresql\n'

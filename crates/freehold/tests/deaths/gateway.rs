@@ -42,12 +42,22 @@ impl Gateway {
         self.process.wait().unwrap();
     }
 
-    /// Ends it as an operator does: it drains before it goes.
-    pub(crate) fn terminate(&mut self) {
-        let script = format!("kill -TERM {}", self.process.id());
+    /// Sends a signal, by its name without `SIG`.
+    pub(crate) fn signal(&self, name: &str) {
+        let script = format!("kill -{name} {}", self.pid());
         let sent = Command::new("sh").arg("-c").arg(script).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// Ends it as an operator does: it drains before it goes.
+    pub(crate) fn terminate(&mut self) {
+        self.signal("TERM");
         assert!(self.process.wait().unwrap().success());
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.id()
     }
 }
 
