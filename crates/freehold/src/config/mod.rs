@@ -209,3 +209,6 @@ pub(crate) fn schema() -> serde_json::Value {
     schema.insert("title".into(), "Freehold configuration".into());
     schema.to_value()
 }
+
+#[cfg(test)]
+mod mutated_tests;

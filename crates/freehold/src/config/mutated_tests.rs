@@ -1,0 +1,141 @@
+//! Whatever stands in the file, it means something or is refused with words that can be shown. The program has no library
+//! that a fuzzer could call; this draws mutants from a seed instead. `FREEHOLD_MUTANTS` sets how many.
+
+use miette::{GraphicalReportHandler, GraphicalTheme};
+
+use super::*;
+
+const MUTANTS: u64 = 2_000;
+
+/// A bit of everything.
+const TEXT: &str = r#"server: {listen: "127.0.0.1:0", admin: null, body_mib_max: 8, connections_max: 100, drain_s: 5}
+perimeter: open
+discover: false
+guard: {opaque: allowed}
+policy:
+  outside_up_to: confidential
+  rules:
+    - name: mask-what-leaves
+      mask: [identifiers, contact]
+    - name: legal
+      when: {labels: {team: legal}}
+      require: {perimeter: inside}
+    - name: many-people
+      when: {cel: "'person' in findings && findings['person'] > 20"}
+      raise: confidential
+keys:
+  - {name: app, key: fh-0123456789abcdef, team: acme/search, limits: {requests_per_minute: 60, concurrent: 4}}
+  - name: other
+    key: "sha256:0000000000000000000000000000000000000000000000000000000000000000"
+    expires: 2027-01-31
+    budgets: [{per: day, usd: 1.5, alert_usd: 1}]
+teams: {acme: {limits: {tokens_per_minute: 1000}}, acme/search: {}}
+flows: {support: {budgets: [{per: month, usd: 10}]}}
+backends:
+  local:
+    type: vllm
+    base_url: http://127.0.0.1:8000/v1
+    usd_per_hour: 2.5
+    models: [{name: m, context_tokens: 8000, quality: 0.5, capabilities: [chat, tools]}]
+  openai:
+    api_key: sk-0123456789
+    models: [{name: gpt-4o, price: {input_usd_per_million: 2.5, output_usd_per_million: 10}}]
+routes:
+  fast: {targets: [local/m, openai/gpt-4o], objective: fastest, retries: 2, hedge_after_ms: 500}
+  "any-*": {targets: ["openai/*"], attempts_max: 3}
+ledger: {fsync_ms: 5, spool_mib_max: 64}
+audit: {required: true, checkpoint_s: 10}
+"#;
+
+/// What may stand anywhere.
+const BITS: [&str; 24] = [
+    "-1",
+    "0",
+    "1e308",
+    ".nan",
+    "18446744073709551616",
+    "\"\"",
+    "null",
+    "~",
+    "[",
+    "]",
+    "{",
+    "}",
+    ": ",
+    "- ",
+    "\t",
+    "\n",
+    "&a ",
+    "*a",
+    "!!binary ",
+    "|\n",
+    "${HOME}",
+    "${",
+    "ü\u{200d}🦀",
+    "\u{feff}",
+];
+
+fn mutant(random: &mut fastrand::Rng) -> String {
+    let mut text = TEXT.to_owned();
+    for _ in 0..random.usize(1..4) {
+        let from = text.floor_char_boundary(random.usize(0..=text.len()));
+        let to =
+            text.floor_char_boundary((from + [0, 1, 4, 30][random.usize(0..4)]).min(text.len()));
+        match random.u8(0..5) {
+            0 => text.replace_range(from..to, ""),
+            1 => text.insert_str(from, BITS[random.usize(0..BITS.len())]),
+            2 => text.replace_range(from..to, BITS[random.usize(0..BITS.len())]),
+            3 => {
+                let copied = text[from..to].repeat(random.usize(1..4));
+                text.insert_str(to, &copied);
+            }
+            _ => {
+                let mut lines: Vec<_> = text.lines().collect();
+                if !lines.is_empty() {
+                    let at = random.usize(0..lines.len());
+                    let line = lines.remove(at);
+                    lines.insert(random.usize(0..=lines.len()), line);
+                }
+                text = lines.join("\n");
+            }
+        }
+    }
+    text
+}
+
+fn settings(text: String) -> Result<Settings, ConfigError> {
+    let source = Source { path: None, text };
+    source.settings(&Overrides::default())
+}
+
+#[test]
+fn whatever_stands_in_the_file_means_something_or_is_refused_in_words() {
+    assert!(
+        settings(TEXT.to_owned()).is_ok(),
+        "{:?}",
+        settings(TEXT.to_owned()).err()
+    );
+    let many = std::env::var("FREEHOLD_MUTANTS").map_or(MUTANTS, |many| many.parse().unwrap());
+    let shown = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor());
+    let (mut meant, mut refused) = (0, 0);
+    for seed in 0..many {
+        let text = mutant(&mut fastrand::Rng::with_seed(seed));
+        match settings(text.clone()) {
+            Ok(_) => meant += 1,
+            Err(error) => {
+                refused += 1;
+                let mut words = String::new();
+                let rendered = shown.render_report(&mut words, &error);
+                assert!(
+                    rendered.is_ok() && words.len() > 10,
+                    "seed {seed}: {error:?}\n{text}"
+                );
+            }
+        }
+    }
+    // Both happen, or the mutants are too tame or too wild.
+    assert!(
+        meant > many / 100 && refused > many / 4,
+        "{meant} meant something, {refused} did not"
+    );
+}
