@@ -33,6 +33,8 @@ TABLE
         if [[ $(uname -s) == Linux ]]; then
             command -v unshare >/dev/null || printf 'util-linux\n'
             PATH=$PATH:/usr/sbin:/sbin command -v ip >/dev/null || printf 'iproute2\n'
+            # Counts the instructions of a request.
+            command -v vgdb >/dev/null || printf 'valgrind\n'
         fi
         # Clocks that jump.
         [[ $(uname -s) != Linux ]] || compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || printf 'faketime\n'

@@ -20,6 +20,17 @@ logged() {
     "$@" 2>&1 | tee "$logs/$name.log"
 }
 
+# What a request may cost. Only Linux has valgrind, and only for some processors.
+instructions() {
+    if ! command -v vgdb >/dev/null; then
+        echo "no valgrind here: not counted"
+        return
+    fi
+    "$target"/debug/freehold-bench instructions --limits bench/instructions.toml \
+        --gateway "$target/release/freehold serve --config {config}" --template bench/freehold.yaml \
+        --key sk-bench-0123456789abcdef --model mock/mock
+}
+
 conformance() {
     FREEHOLD_BIN=$target/release/freehold \
         FREEHOLD_FAKE_UPSTREAM=$target/debug/freehold-fake-upstream \
@@ -31,6 +42,7 @@ rm -rf "$logs"
 mkdir -p "$logs"
 step "Tests without the engine" logged rooms cargo nextest run --profile "$profile" "${without_engine[@]}"
 step "Build the gateway for release, as make serve does" cargo build --release --locked --package freehold
+step "Instructions per request and stream event" instructions
 step "Default model" "$target"/release/freehold models pull smollm2-135m-instruct
 FREEHOLD_TEST_MODEL=$("$target"/release/freehold models path smollm2-135m-instruct)
 export FREEHOLD_TEST_MODEL

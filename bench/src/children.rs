@@ -133,6 +133,46 @@ impl Drop for Server {
     }
 }
 
+/// How a gateway is started.
+pub(crate) struct Gateway<'a> {
+    /// Its command, with placeholders.
+    pub(crate) command: &'a str,
+    /// A program and its arguments that run the command.
+    pub(crate) within: &'a [String],
+    /// A file to fill for it.
+    pub(crate) template: Option<&'a Path>,
+    /// The path that answers 200 once it is ready.
+    pub(crate) ready: &'a str,
+    /// How long that may take.
+    pub(crate) limit: Duration,
+    pub(crate) core: Option<usize>,
+}
+
+impl Gateway<'_> {
+    /// Starts it before an upstream, with an empty folder of its own, and waits until it is ready.
+    pub(crate) async fn start(&self, upstream: &str, folder: &Path) -> anyhow::Result<Server> {
+        let port = free_port()?;
+        let upstream_port = upstream.rsplit(':').next().unwrap_or_default().to_owned();
+        let mut values = vec![
+            ("upstream", upstream.to_owned()),
+            ("upstream_port", upstream_port),
+            ("port", port.to_string()),
+            ("folder", folder.display().to_string()),
+        ];
+        if let Some(template) = self.template {
+            let config = fill_file(template, folder, "config", &values)?;
+            values.push(("config", config.display().to_string()));
+        }
+        // Splitting first keeps paths with spaces whole.
+        let own = shell_words::split(self.command)?;
+        let own = own.iter().map(|word| fill(word, &values));
+        let words: Vec<String> = self.within.iter().cloned().chain(own).collect();
+        let url = format!("http://127.0.0.1:{port}");
+        let log = folder.join("output.log");
+        Server::gateway(&words, self.core, url, self.ready, &log, self.limit).await
+    }
+}
+
 async fn is_ready(target: &Target, path: &str) -> bool {
     let attempt = tokio::time::timeout(Duration::from_secs(1), status_of(target, path));
     matches!(attempt.await, Ok(Ok(200)))
@@ -159,21 +199,21 @@ fn tail(log: &Path) -> String {
 }
 
 /// A port of loopback that was free a moment ago.
-pub(crate) fn free_port() -> anyhow::Result<u16> {
+fn free_port() -> anyhow::Result<u16> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?
         .local_addr()?
         .port())
 }
 
 /// Replaces `{name}` in `text` by its value.
-pub(crate) fn fill(text: &str, values: &[(&str, String)]) -> String {
+fn fill(text: &str, values: &[(&str, String)]) -> String {
     values.iter().fold(text.to_owned(), |text, (name, value)| {
         text.replace(&format!("{{{name}}}"), value)
     })
 }
 
 /// Fills a template file into a new one in `folder`.
-pub(crate) fn fill_file(
+fn fill_file(
     template: &Path,
     folder: &Path,
     name: &str,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     answers::Dialect,
     cases::{self, Case, Row, Sample},
-    children::{Server, fill, fill_file, free_port},
+    children::{Gateway, Server},
     load::{self, Load},
     process::{Process, pin_to},
     render::{line, progress},
@@ -236,36 +236,17 @@ async fn start_gateway(
     folder: &std::path::Path,
     (name, command): (&str, &str),
 ) -> anyhow::Result<Server> {
-    let port = free_port()?;
     let own_folder = folder.join(name);
     std::fs::create_dir(&own_folder)?;
-    let upstream_port = mock.url.rsplit(':').next().unwrap_or_default().to_owned();
-    let mut values = vec![
-        ("upstream", mock.url.clone()),
-        ("upstream_port", upstream_port),
-        ("port", port.to_string()),
-        ("folder", own_folder.display().to_string()),
-    ];
-    if let Some(template) = &options.template {
-        let config = fill_file(template, &own_folder, "config", &values)?;
-        values.push(("config", config.display().to_string()));
-    }
-    // Splitting first keeps paths with spaces whole.
-    let words: Vec<String> = shell_words::split(command)?
-        .iter()
-        .map(|word| fill(word, &values))
-        .collect();
-    let log = own_folder.join("output.log");
-    let limit = Duration::from_secs(options.startup_s);
-    Server::gateway(
-        &words,
+    let gateway = Gateway {
+        command,
+        within: &[],
+        template: options.template.as_deref(),
+        ready: &options.ready,
+        limit: Duration::from_secs(options.startup_s),
         core,
-        format!("http://127.0.0.1:{port}"),
-        &options.ready,
-        &log,
-        limit,
-    )
-    .await
+    };
+    gateway.start(&mock.url, &own_folder).await
 }
 
 fn of_server(name: String, server: Server) -> anyhow::Result<Target> {

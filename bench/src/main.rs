@@ -7,6 +7,7 @@ mod answers;
 mod cases;
 mod children;
 mod compare;
+mod instructions;
 mod load;
 mod loopback;
 mod mock;
@@ -36,6 +37,8 @@ enum Command {
     Load(load::Options),
     /// Run the standard set direct, through the bare proxy and through gateways, interleaved, and print ratios.
     Compare(compare::Options),
+    /// Count the instructions that a gateway executes for a request and for a stream event, and hold them to limits.
+    Instructions(instructions::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -48,5 +51,6 @@ fn main() -> anyhow::Result<()> {
         Command::BareProxy(options) => runtime.block_on(proxy::run(options)),
         Command::Load(options) => runtime.block_on(load::run(options)),
         Command::Compare(options) => runtime.block_on(compare::run(options)),
+        Command::Instructions(options) => runtime.block_on(instructions::run(options)),
     }
 }

@@ -4,7 +4,7 @@ use std::{
     convert::Infallible,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
     task::{Context, Poll},
@@ -19,6 +19,7 @@ use hyper::{
     header::{CONTENT_TYPE, HeaderValue},
 };
 use memchr::memmem;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, Sleep};
 
 use crate::{
@@ -66,6 +67,8 @@ pub(crate) struct Mock {
     openai: Canned,
     anthropic: Canned,
     pace: Pace,
+    /// Tells when the next token of the only stream may be sent, in place of the clock.
+    steps: Option<Mutex<UnboundedReceiver<()>>>,
     stats: Stats,
 }
 
@@ -80,12 +83,28 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 
 impl Mock {
     pub(crate) fn new(pace: Pace) -> Arc<Self> {
+        Self::with_steps(pace, None)
+    }
+
+    /// A mock that sends each further token when told so. For one stream at a time.
+    pub(crate) fn stepwise(tokens: usize, steps: UnboundedReceiver<()>) -> Arc<Self> {
+        let pace = Pace {
+            tokens,
+            latency_ms: 0,
+            first_token_ms: 0,
+            inter_token_ms: 0,
+        };
+        Self::with_steps(pace, Some(Mutex::new(steps)))
+    }
+
+    fn with_steps(pace: Pace, steps: Option<Mutex<UnboundedReceiver<()>>>) -> Arc<Self> {
         let canned = |dialect| Canned::new(dialect, pace.tokens);
         let (openai, anthropic) = (canned(Dialect::Openai), canned(Dialect::Anthropic));
         Arc::new(Self {
             openai,
             anthropic,
             pace,
+            steps,
             stats: Stats::default(),
         })
     }
@@ -152,6 +171,28 @@ impl Mock {
     }
 }
 
+impl Mock {
+    /// Steps that an earlier stream left over are not this one's.
+    fn forget_steps(&self) {
+        if let Some(steps) = &self.steps {
+            let mut steps = steps.lock().unwrap_or_else(PoisonError::into_inner);
+            while steps.try_recv().is_ok() {}
+        }
+    }
+
+    /// Whether the token after `sent` others may go. The first needs no step, nor does the close, which goes with the
+    /// last token.
+    fn poll_step(&self, sent: usize, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.steps {
+            Some(steps) if (1..self.pace.tokens).contains(&sent) => {
+                let mut steps = steps.lock().unwrap_or_else(PoisonError::into_inner);
+                steps.poll_recv(cx).map(drop)
+            }
+            _ => Poll::Ready(()),
+        }
+    }
+}
+
 /// Whether the body has `name: true`, without parsing it: the mock must stay cheaper than what it measures.
 fn is_set(body: &[u8], name: &[u8]) -> bool {
     memmem::find_iter(body, name).any(|at| {
@@ -184,6 +225,7 @@ pub(crate) struct Events {
 
 impl Events {
     fn new(mock: Arc<Mock>, dialect: Dialect, usage: bool) -> Self {
+        mock.forget_steps();
         let delay = Duration::from_millis(mock.pace.first_token_ms);
         let next_at = Instant::now() + delay;
         let timer = (!delay.is_zero()).then(|| Box::pin(tokio::time::sleep_until(next_at)));
@@ -256,6 +298,9 @@ impl Body for Events {
         if let Some(timer) = &mut self.timer
             && timer.as_mut().poll(cx).is_pending()
         {
+            return Poll::Pending;
+        }
+        if self.mock.poll_step(self.sent, cx).is_pending() {
             return Poll::Pending;
         }
         Poll::Ready(Some(Ok(Frame::data(self.next()))))

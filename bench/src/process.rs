@@ -25,6 +25,11 @@ impl Process {
         Ok(process)
     }
 
+    /// Its id.
+    pub(crate) fn pid(self) -> i32 {
+        self.pid
+    }
+
     /// CPU time used so far, in user and kernel mode, by it and its living descendants.
     ///
     /// The kernel's CPU-time clock counts what `utime + stime` of `/proc/PID/stat` counts, in nanoseconds

@@ -299,3 +299,51 @@ fn a_gateway_that_cannot_start_says_why() {
         "{errors}"
     );
 }
+
+/// Counts what a bare proxy executes, with these limits.
+#[cfg(target_os = "linux")]
+fn instructions(folder: &Path, limits: &str) -> Output {
+    let file = folder.join("limits.toml");
+    std::fs::write(&file, limits).unwrap();
+    let gateway =
+        format!("{PROGRAM} bare-proxy --listen 127.0.0.1:{{port}} --upstream {{upstream}}");
+    bench(&[
+        "instructions",
+        "--gateway",
+        &gateway,
+        "--ready",
+        "/health",
+        "--requests",
+        "20",
+        "--streams",
+        "2",
+        "--tokens",
+        "8",
+        "--no-pin",
+        "--limits",
+        file.to_str().unwrap(),
+    ])
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn instructions_are_counted_and_held_to_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = "tolerance_percent = 10\nstart = 1000000000\nrequest = 100000000\n";
+    let generous = format!("{limits}stream_event = 100000000\n");
+    let output = instructions(folder.path(), &generous);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert!(errors.contains("lower the limit"), "{errors}");
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for figure in ["start", "request", "stream_event"] {
+        assert!(figures[figure].as_u64().unwrap() > 1_000, "{figures}");
+    }
+    let output = instructions(folder.path(), &format!("{limits}stream_event = 1\n"));
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(
+        errors.contains("stream_event: ") && !errors.contains("request: "),
+        "{errors}"
+    );
+}

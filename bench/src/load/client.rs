@@ -107,12 +107,26 @@ impl Endpoint {
         connection: &mut Connection,
         limit: Duration,
     ) -> Result<Timing, Failure> {
-        tokio::time::timeout(limit, self.exchange_unbounded(connection))
+        self.exchange_stepwise(connection, limit, &mut || {}).await
+    }
+
+    /// The same, calling `on_frame` after each frame of the answer.
+    pub(crate) async fn exchange_stepwise(
+        &self,
+        connection: &mut Connection,
+        limit: Duration,
+        on_frame: &mut dyn FnMut(),
+    ) -> Result<Timing, Failure> {
+        tokio::time::timeout(limit, self.exchange_unbounded(connection, on_frame))
             .await
             .unwrap_or(Err(Failure::Timeout))
     }
 
-    async fn exchange_unbounded(&self, connection: &mut Connection) -> Result<Timing, Failure> {
+    async fn exchange_unbounded(
+        &self,
+        connection: &mut Connection,
+        on_frame: &mut dyn FnMut(),
+    ) -> Result<Timing, Failure> {
         connection.ready().await.map_err(|_| Failure::Broken)?;
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = Method::POST;
@@ -124,7 +138,7 @@ impl Endpoint {
             .await
             .map_err(|_| Failure::Broken)?;
         let status = response.status();
-        let timing = read(response.into_body(), start, self.stream).await;
+        let timing = read(response.into_body(), start, self.stream, on_frame).await;
         if status == hyper::StatusCode::OK {
             timing
         } else {
@@ -133,7 +147,12 @@ impl Endpoint {
     }
 }
 
-async fn read(mut body: Incoming, start: Instant, stream: bool) -> Result<Timing, Failure> {
+async fn read(
+    mut body: Incoming,
+    start: Instant,
+    stream: bool,
+    on_frame: &mut dyn FnMut(),
+) -> Result<Timing, Failure> {
     let mut timing = Timing {
         first: Duration::ZERO,
         total: Duration::ZERO,
@@ -160,6 +179,7 @@ async fn read(mut body: Incoming, start: Instant, stream: bool) -> Result<Timing
             tail.clear();
             tail.extend_from_slice(&data[data.len().saturating_sub(1)..]);
         }
+        on_frame();
     }
     timing.total = start.elapsed();
     let complete = if stream {

@@ -4,6 +4,7 @@ mod client;
 mod closed;
 mod open;
 mod report;
+mod stepwise;
 mod worker;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use anyhow::ensure;
 
 pub(crate) use report::{Report, Summary};
+pub(crate) use stepwise::Counted;
 
 use crate::{
     answers::{self, Dialect},
@@ -149,6 +151,14 @@ impl Load {
             Some(rate) => local.run_until(open::run(self, rate)).await,
             None => local.run_until(closed::run(self)).await,
         }
+    }
+}
+
+impl Load {
+    /// Sends the requests one after the other over one connection, calling `on_frame` after each frame of an answer.
+    pub(crate) async fn run_stepwise(self, on_frame: &mut dyn FnMut()) -> anyhow::Result<Counted> {
+        let local = tokio::task::LocalSet::new();
+        local.run_until(stepwise::run(self, on_frame)).await
     }
 }
 
