@@ -145,6 +145,9 @@ async fn hedge(after: Option<Duration>, possible: bool) {
 
 /// The attempts that lost a race were stopped; what they were sent may be billed.
 fn close_losers(scene: Scene<'_>, winner: AttemptNumber) {
+    if scene.log.len() == 1 {
+        return;
+    }
     let stopped = stopped("another attempt answered first");
     let usage = usage_of_unanswered(scene.request);
     let end = Settled {

@@ -15,6 +15,7 @@ use freehold_types::{
 use crate::audit::Proof;
 use crate::log::micros;
 use crate::trace::Traced;
+use crate::withhold::Names;
 
 const ROUTE_CHARS_MAX: usize = 128;
 
@@ -41,6 +42,8 @@ pub(crate) struct Draft {
     pub(crate) proof: Proof,
     /// What the tracer is told beside the outcome.
     pub(crate) traced: Traced,
+    /// What the guard said of its names.
+    pub(crate) names: Names,
 }
 
 /// A request that has ended, for everybody who is told of it.
@@ -48,6 +51,7 @@ pub(crate) struct Finished {
     pub(crate) outcome: Outcome,
     pub(crate) proof: Proof,
     pub(crate) traced: Traced,
+    pub(crate) names: Names,
 }
 
 /// How a request ended.
@@ -59,6 +63,19 @@ pub(crate) struct Ending<'a> {
 }
 
 impl Draft {
+    /// Takes note of the workload: the one that is named, else the key's, else one that is discovered.
+    pub(crate) fn belongs_to(
+        &mut self,
+        named: Option<FlowName>,
+        discover: impl FnOnce() -> Option<FlowName>,
+    ) {
+        self.flow = named.or(self.flow.take());
+        if self.flow.is_none() {
+            self.flow = discover();
+            self.names = Names::of_own_flow();
+        }
+    }
+
     /// A draft that knows only who came and what was named.
     pub(crate) fn new(
         id: RequestId,
@@ -86,6 +103,7 @@ impl Draft {
             first_token: None,
             proof: Proof::default(),
             traced: Traced::default(),
+            names: Names::default(),
         }
     }
 
@@ -146,6 +164,7 @@ impl Draft {
             outcome,
             proof,
             traced: self.traced,
+            names: self.names,
         }
     }
 }

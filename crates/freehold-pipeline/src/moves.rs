@@ -20,6 +20,7 @@ use crate::keep::Tap;
 use crate::log::AttemptLog;
 use crate::pipeline::{Admission, AnswerBody, Pipeline, StatusOf};
 use crate::snapshot::Snapshot;
+use crate::withhold::Names;
 
 /// The key of mirrored requests in the ledger.
 const MIRROR_KEY: &str = "mirror";
@@ -390,6 +391,7 @@ pub(crate) fn disown(draft: &mut Draft) {
     draft.team = None;
     let flow = draft.flow.as_ref().map_or("", FlowName::as_str);
     draft.flow = Some(FlowName::from(format!("{MIRRORED}{flow}")));
+    draft.names = Names::default();
 }
 
 #[cfg(test)]

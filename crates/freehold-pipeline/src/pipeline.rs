@@ -343,9 +343,7 @@ impl Pipeline {
             &request.model,
             &account,
         );
-        draft.flow = flow
-            .or(draft.flow)
-            .or_else(|| self.flows.discover(&request));
+        draft.belongs_to(flow, || self.flows.discover(&request));
         draft.streamed = request.stream;
         if mirror.is_none() {
             draft.agent = self.agent(&account, &request, received);
@@ -380,7 +378,8 @@ impl Pipeline {
         };
         let errand = (moving, mirror);
         let ended = {
-            let way = AssertUnwindSafe(self.travel(ground, &mut course, said, errand));
+            // It is large, and moved with whatever it is wrapped in.
+            let way = AssertUnwindSafe(Box::pin(self.travel(ground, &mut course, said, errand)));
             tokio::select! {
                 biased;
                 travelled = way.catch_unwind() => travelled.map_err(|_| panicked()),
@@ -414,9 +413,7 @@ impl Pipeline {
             &admission.account,
         );
         let flow = admission.flow.clone();
-        draft.flow = flow
-            .or(draft.flow)
-            .or_else(|| self.flows.discover(&admission.request));
+        draft.belongs_to(flow, || self.flows.discover(&admission.request));
         let mut asked = None;
         let counting = self.count_at(&snapshot, &admission, &mut draft, &mut asked);
         let counted = AssertUnwindSafe(counting).catch_unwind().await;
@@ -424,7 +421,8 @@ impl Pipeline {
         if let Some(audit) = &self.audit {
             let error = counted.as_ref().err();
             let mut told = draft.counted(asked.as_deref(), error);
-            withhold(&mut told.outcome, &snapshot.guard);
+            let is_found = told.outcome.decision.is_some();
+            withhold(&mut told.outcome, &snapshot.guard, is_found, &told.names);
             audit.keep(&told.outcome, told.proof);
         }
         counted
@@ -521,8 +519,11 @@ impl Pipeline {
             mut outcome,
             proof,
             traced,
+            names,
         } = finished;
-        withhold(&mut outcome, &self.snapshot.load().guard);
+        let snapshot = self.snapshot.load();
+        let is_found = outcome.decision.is_some();
+        withhold(&mut outcome, &snapshot.guard, is_found, &names);
         if let Some(audit) = &self.audit {
             audit.keep(&outcome, proof);
         }
@@ -536,7 +537,7 @@ impl Pipeline {
         }
         // After it is recorded: what is counted here only is lost with the process.
         self.settle(hold, &outcome);
-        self.meters.count(&outcome, &self.snapshot.load());
+        self.meters.count(&outcome, &snapshot);
         traced.tell(self.tracer.as_deref(), outcome);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use freehold_cost::PriceBook;
-use freehold_cost::tokens::{bound_request, estimate_request};
+use freehold_cost::tokens::bound_request;
 use freehold_guard::Guard;
 use freehold_ports::{
     Account, Bound, Denial, Limits, Period, Reservation, ReserveError, Scope, Shortage, Slot,
@@ -80,6 +80,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) account: &'a Account,
     pub(crate) flow: Option<&'a FlowName>,
     pub(crate) request: &'a Request,
+    /// A guess at its prompt's tokens.
+    pub(crate) prompt_tokens: u64,
     pub(crate) attempts: &'a [Arc<Deployment>],
     /// How many of them may be under way at once, and billed.
     pub(crate) parallel: usize,
@@ -113,7 +115,7 @@ impl Pipeline {
             purse => purse.flatten(),
         };
         let cost = purse.as_ref().map_or(NanoUsd::ZERO, |purse| purse.reserved);
-        let input = estimate_request(asked.request);
+        let input = asked.prompt_tokens;
         let output = output_tokens(asked.request, asked.attempts, input);
         let reservation = Reservation {
             id: asked.id,
@@ -166,7 +168,8 @@ impl Pipeline {
             return Ok(None);
         };
         let mut provisional = provisional(asked, draft, &self.accounting.prices());
-        withhold(&mut provisional, guard);
+        let is_found = draft.decision.is_some();
+        withhold(&mut provisional, guard, is_found, &draft.names);
         let slot = journal.begin(&provisional).map_err(|error| {
             let message = format!("the request cannot be recorded: {error}");
             Error::new(ErrorKind::Unavailable, message).on_side(ErrorSource::Internal)
@@ -178,7 +181,7 @@ impl Pipeline {
 /// What is recorded of a request if nobody ever tells how it ended: the most it can have used at the
 /// deployment that is asked first.
 fn provisional(asked: &Asked<'_>, draft: &Draft, prices: &PriceBook) -> Outcome {
-    let input_tokens = estimate_request(asked.request);
+    let input_tokens = asked.prompt_tokens;
     let usage = Usage {
         input_tokens,
         output_tokens: output_tokens(asked.request, asked.attempts, input_tokens),

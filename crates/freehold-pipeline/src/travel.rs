@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use freehold_cost::tokens::estimate_request;
 use freehold_types::{Decision, Deployment, Error, ErrorKind, Request, RolloutSide};
 
 use crate::attempts::first_answer;
@@ -205,6 +206,12 @@ impl Pipeline {
             .iter()
             .flat_map(|way| way.decided.attempts.iter().cloned())
             .collect();
+        let request = ways.first().map_or(ground.request, |way| &way.request);
+        // The router has guessed already.
+        let prompt_tokens = match &draft.decision {
+            Some(decision) => decision.inputs.features.prompt_tokens,
+            None => estimate_request(request),
+        };
         let hedges = |way: &Way| way.decided.persistence.hedge_after.is_some();
         let retries = |way: &Way| way.decided.persistence.retries > 0;
         let asked = Asked {
@@ -212,7 +219,8 @@ impl Pipeline {
             started_unix_ms: draft.started_unix_ms,
             account: &said.account,
             flow: draft.flow.as_ref(),
-            request: ways.first().map_or(ground.request, |way| &way.request),
+            request,
+            prompt_tokens,
             attempts: &attempts,
             parallel: 1 + usize::from(ways.iter().any(hedges)),
             again: attempts.len() > 1 || ways.iter().any(retries),

@@ -3,6 +3,8 @@
 //! whoever wants data in the ledger, the audit trail or the log would write it there. Where the guard
 //! sees data in one, it is left out.
 
+use std::sync::OnceLock;
+
 use freehold_guard::{Guard, TextScan};
 use freehold_types::outcome::ErrorSummary;
 use freehold_types::{FlowName, Outcome, RouteName, Sensitivity};
@@ -10,10 +12,24 @@ use freehold_types::{FlowName, Outcome, RouteName, Sensitivity};
 /// What stands where a name stood.
 const WITHHELD: &str = "withheld";
 
-/// Takes out of a record what is no name.
-pub(crate) fn withhold(outcome: &mut Outcome, guard: &Guard) {
+/// What the guard said of a request's names: a request is recorded twice, and looked at once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names {
+    flow_is_data: OnceLock<bool>,
+}
+
+impl Names {
+    /// The names of a request whose flow is of our own making, and can hold no data.
+    pub(crate) fn of_own_flow() -> Self {
+        Self {
+            flow_is_data: OnceLock::from(false),
+        }
+    }
+}
+
+/// Takes out of a record what is no name. `is_found` says that a route was found.
+pub(crate) fn withhold(outcome: &mut Outcome, guard: &Guard, is_found: bool, names: &Names) {
     // A route that was found stands in the configuration, or the guard has looked at its name.
-    let is_found = outcome.decision.is_some();
     let is_known = is_found && outcome.findings.is_empty();
     let looks = if is_found { names_data } else { holds_data };
     if !is_known && looks(guard, outcome.route.as_str()) {
@@ -23,7 +39,9 @@ pub(crate) fn withhold(outcome: &mut Outcome, guard: &Guard) {
         }
     }
     if let Some(flow) = &outcome.flow
-        && holds_data(guard, flow.as_str())
+        && *names
+            .flow_is_data
+            .get_or_init(|| holds_data(guard, flow.as_str()))
     {
         outcome.flow = Some(FlowName::new(WITHHELD));
     }

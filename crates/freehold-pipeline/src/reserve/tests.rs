@@ -1,6 +1,8 @@
 use freehold_ports::{Period, SystemClock};
 use freehold_types::{BackendId, Capability, DeploymentId, Dialect, Message, Role, Site};
 
+use freehold_cost::tokens::estimate_request;
+
 use super::*;
 use crate::accounting::Accounting;
 use crate::log::Settled;
@@ -54,6 +56,7 @@ fn purse_of(
         account: &account,
         flow: None,
         request,
+        prompt_tokens: estimate_request(request),
         attempts,
         parallel,
         again,
