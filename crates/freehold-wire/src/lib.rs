@@ -27,6 +27,7 @@ mod error_body;
 mod fields;
 mod json;
 mod media;
+mod members;
 mod models;
 mod openai_chat;
 mod options;

@@ -7,32 +7,31 @@ use serde_json::{Map, Value, json};
 
 use super::logprobs::{self, LegacyLogprobs};
 use crate::error_body::garbled;
+use crate::members::Members;
 use crate::openai_chat::chunk::{finish_reason, finish_word};
-use crate::openai_chat::decode_response::{decode_envelope, decode_head, place, take_text};
+use crate::openai_chat::decode_response::{decode_envelope, decode_head, place};
 use crate::openai_chat::usage::encode_usage;
 use crate::options::AnswerContext;
 
 pub(crate) fn decode_response(body: &[u8]) -> Result<Response, Error> {
-    let (mut map, choices) = decode_envelope(Dialect::OpenaiCompletions, body)?;
-    let mut response = decode_head(&mut map);
+    let (mut members, choices) = decode_envelope(Dialect::OpenaiCompletions, body)?;
+    let mut response = decode_head(&mut members)?;
     for choice in choices {
-        let Value::Object(mut choice) = choice else {
+        let Some(mut choice) = Members::of(choice.get())? else {
             return Err(garbled("a choice is not an object"));
         };
-        let index = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
-        let Some(text) = take_text(&mut choice, "text") else {
+        let index = choice.count("index").unwrap_or(0);
+        let Some(text) = choice.text("text")? else {
             return Err(garbled("a choice has no `text`"));
         };
-        let stop_sequence = take_text(&mut choice, "stop_reason");
-        let finish = take_text(&mut choice, "finish_reason");
-        let logprobs = choice.shift_remove("logprobs").and_then(|logprobs| {
-            serde_json::from_value::<Option<LegacyLogprobs>>(logprobs)
-                .ok()
-                .flatten()
-        });
+        let stop_sequence = choice.text("stop_reason")?;
+        let finish = choice.text("finish_reason")?;
+        let logprobs = choice.take("logprobs");
+        let logprobs =
+            logprobs.and_then(|text| serde_json::from_str::<Option<LegacyLogprobs>>(text).ok());
         let decoded = Choice {
             parts: vec![Part::text(text)],
-            logprobs: logprobs.unwrap_or_default().into_canonical(),
+            logprobs: logprobs.flatten().unwrap_or_default().into_canonical(),
             finish: finish.map(|word| finish_reason(&word, stop_sequence.as_deref())),
             stop_sequence,
             extra: Extra::new(),
@@ -40,7 +39,7 @@ pub(crate) fn decode_response(body: &[u8]) -> Result<Response, Error> {
         let index = usize::try_from(index).unwrap_or(usize::MAX);
         place(&mut response.choices, index, decoded)?;
     }
-    response.extra = map;
+    response.extra = members.rest()?;
     Ok(response)
 }
 

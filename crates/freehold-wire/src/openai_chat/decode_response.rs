@@ -5,61 +5,61 @@ use freehold_types::answer::Choice;
 use freehold_types::request::{Extra, Part};
 use freehold_types::usage::ServiceTier;
 use freehold_types::{Dialect, Error, Response};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::chunk::{Logprobs, finish_reason};
 use super::usage::decode_usage;
 use crate::error_body::{error_in_answer, garbled};
+use crate::members::{Members, elements};
 
 const CHOICES_MAX: usize = 128;
 
 pub(crate) fn decode_response(body: &[u8]) -> Result<Response, Error> {
-    let (mut map, choices) = decode_envelope(Dialect::OpenaiChat, body)?;
-    let mut response = decode_head(&mut map);
+    let (mut members, choices) = decode_envelope(Dialect::OpenaiChat, body)?;
+    let mut response = decode_head(&mut members)?;
     for choice in choices {
         let (index, choice) = decode_choice(choice)?;
         place(&mut response.choices, index, choice)?;
     }
-    response.extra = map;
+    response.extra = members.rest()?;
     Ok(response)
 }
 
-/// Parses the body, recognises an error, and takes the choices out.
+/// Takes the body apart, recognises an error, and takes the choices out.
 pub(crate) fn decode_envelope(
     dialect: Dialect,
     body: &[u8],
-) -> Result<(Map<String, Value>, Vec<Value>), Error> {
-    let value: Value = serde_json::from_slice(body)
-        .map_err(|error| garbled(format_args!("it is not JSON ({:?})", error.classify())))?;
-    let says_error = value.get("object").is_some_and(|object| object == "error");
-    if value.get("error").is_some_and(|error| !error.is_null()) || says_error {
-        return Err(error_in_answer(dialect, &value, body));
-    }
-    let Value::Object(mut map) = value else {
+) -> Result<(Members<'_>, Vec<&RawValue>), Error> {
+    let text = std::str::from_utf8(body).map_err(|_| garbled("it is not UTF-8"))?;
+    let Some(mut members) = Members::of(text)? else {
         return Err(garbled("it is not an object"));
     };
-    match map.shift_remove("choices") {
-        Some(Value::Array(choices)) => Ok((map, choices)),
-        _ => Err(garbled("it has no `choices`")),
+    let says_error = members.take("object") == Some("\"error\"");
+    if says_error || members.take("error").is_some_and(|error| error != "null") {
+        let value: Value = serde_json::from_str(text)
+            .map_err(|error| garbled(format_args!("it is not JSON ({:?})", error.classify())))?;
+        return Err(error_in_answer(dialect, &value, body));
+    }
+    let choices = members.take("choices").map(elements).transpose()?;
+    match choices.flatten() {
+        Some(choices) => Ok((members, choices)),
+        None => Err(garbled("it has no `choices`")),
     }
 }
 
 /// Takes the fields around the choices.
-pub(crate) fn decode_head(map: &mut Map<String, Value>) -> Response {
-    map.shift_remove("object");
-    map.retain(|_, value| !value.is_null());
-    let tier = map.get("service_tier").and_then(Value::as_str);
-    let tier = ServiceTier::of_word(tier.unwrap_or_default());
-    let usage = map.shift_remove("usage");
-    Response {
-        id: take_text(map, "id").unwrap_or_default(),
-        model: take_text(map, "model").unwrap_or_default(),
-        created_s: map
-            .shift_remove("created")
-            .and_then(|created| created.as_u64()),
-        usage: usage.and_then(|usage| decode_usage(&usage.to_string(), tier)),
+pub(crate) fn decode_head(members: &mut Members<'_>) -> Result<Response, Error> {
+    let usage = members.take("usage").filter(|usage| *usage != "null");
+    let tier = members.peek_text("service_tier")?;
+    let tier = ServiceTier::of_word(tier.as_deref().unwrap_or_default());
+    Ok(Response {
+        id: members.text("id")?.unwrap_or_default(),
+        model: members.text("model")?.unwrap_or_default(),
+        created_s: members.count("created"),
+        usage: usage.and_then(|usage| decode_usage(usage, tier)),
         ..Response::default()
-    }
+    })
 }
 
 /// Puts a choice at its index.
@@ -81,35 +81,30 @@ pub(crate) fn take_text(map: &mut Map<String, Value>, key: &str) -> Option<Strin
     }
 }
 
-fn decode_choice(choice: Value) -> Result<(usize, Choice), Error> {
-    let Value::Object(mut choice) = choice else {
+fn decode_choice(choice: &RawValue) -> Result<(usize, Choice), Error> {
+    let Some(mut choice) = Members::of(choice.get())? else {
         return Err(garbled("a choice is not an object"));
     };
-    let index = choice
-        .shift_remove("index")
-        .and_then(|index| index.as_u64());
-    let Some(Value::Object(mut message)) = choice.shift_remove("message") else {
+    let index = choice.count("index");
+    let message = choice.take("message").map(Members::of).transpose()?;
+    let Some(mut message) = message.flatten() else {
         return Err(garbled("a choice has no `message`"));
     };
     let mut parts = Vec::new();
-    decode_reasoning(&mut message, &mut parts);
-    decode_content(&mut message, &mut parts);
-    decode_calls(&mut message, &mut parts);
-    message.shift_remove("role");
-    message.retain(|_, value| !value.is_null());
-    let stop_sequence = take_text(&mut choice, "stop_reason");
-    let finish = take_text(&mut choice, "finish_reason");
-    let logprobs = choice.shift_remove("logprobs").and_then(|logprobs| {
-        serde_json::from_value::<Option<Logprobs>>(logprobs)
-            .ok()
-            .flatten()
-    });
+    decode_reasoning(&mut message, &mut parts)?;
+    decode_content(&mut message, &mut parts)?;
+    decode_calls(&mut message, &mut parts)?;
+    message.take("role");
+    let stop_sequence = choice.text("stop_reason")?;
+    let finish = choice.text("finish_reason")?;
+    let logprobs = choice.take("logprobs");
+    let logprobs = logprobs.and_then(|text| serde_json::from_str::<Option<Logprobs>>(text).ok());
     let decoded = Choice {
         parts,
-        logprobs: logprobs.unwrap_or_default().into_canonical(),
+        logprobs: logprobs.flatten().unwrap_or_default().into_canonical(),
         finish: finish.map(|word| finish_reason(&word, stop_sequence.as_deref())),
         stop_sequence,
-        extra: message,
+        extra: message.rest()?,
     };
     Ok((
         usize::try_from(index.unwrap_or(0)).unwrap_or(usize::MAX),
@@ -117,10 +112,10 @@ fn decode_choice(choice: Value) -> Result<(usize, Choice), Error> {
     ))
 }
 
-fn decode_reasoning(message: &mut Map<String, Value>, parts: &mut Vec<Part>) {
-    let content = take_text(message, "reasoning_content");
-    let reasoning = take_text(message, "reasoning");
-    if let Some(Value::Array(blocks)) = message.shift_remove("thinking_blocks") {
+fn decode_reasoning(message: &mut Members<'_>, parts: &mut Vec<Part>) -> Result<(), Error> {
+    let content = message.text("reasoning_content")?;
+    let reasoning = message.text("reasoning")?;
+    if let Some(Value::Array(blocks)) = message.value("thinking_blocks")? {
         for block in &blocks {
             let text = |key: &str| block.get(key).and_then(Value::as_str).map(str::to_owned);
             parts.push(match text("data") {
@@ -143,10 +138,11 @@ fn decode_reasoning(message: &mut Map<String, Value>, parts: &mut Vec<Part>) {
             extra: Extra::new(),
         });
     }
+    Ok(())
 }
 
-fn decode_content(message: &mut Map<String, Value>, parts: &mut Vec<Part>) {
-    match message.shift_remove("content") {
+fn decode_content(message: &mut Members<'_>, parts: &mut Vec<Part>) -> Result<(), Error> {
+    match message.value("content")? {
         Some(Value::String(text)) if !text.is_empty() => parts.push(Part::text(text)),
         // Mistral's reasoning models.
         Some(Value::Array(content)) => {
@@ -168,12 +164,13 @@ fn decode_content(message: &mut Map<String, Value>, parts: &mut Vec<Part>) {
         }
         _ => {}
     }
-    let refusal = take_text(message, "refusal").filter(|text| !text.is_empty());
+    let refusal = message.text("refusal")?.filter(|text| !text.is_empty());
     parts.extend(refusal.map(|text| Part::Refusal { text }));
+    Ok(())
 }
 
-fn decode_calls(message: &mut Map<String, Value>, parts: &mut Vec<Part>) {
-    let calls = match message.shift_remove("tool_calls") {
+fn decode_calls(message: &mut Members<'_>, parts: &mut Vec<Part>) -> Result<(), Error> {
+    let calls = match message.value("tool_calls")? {
         Some(Value::Array(calls)) => calls,
         _ => Vec::new(),
     };
@@ -193,9 +190,10 @@ fn decode_calls(message: &mut Map<String, Value>, parts: &mut Vec<Part>) {
         };
         parts.extend(call.get("function").map(|function| tool_call(id, function)));
     }
-    if let Some(function @ Value::Object(_)) = message.shift_remove("function_call") {
+    if let Some(function @ Value::Object(_)) = message.value("function_call")? {
         parts.push(tool_call("call_0".to_owned(), &function));
     }
+    Ok(())
 }
 
 fn tool_call(id: String, function: &Value) -> Part {
