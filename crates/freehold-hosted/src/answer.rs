@@ -243,7 +243,7 @@ fn finish_body(mut body: Incoming) {
 /// A chunk in the making.
 #[derive(Default)]
 struct Growing {
-    events: SmallVec<[Event; 2]>,
+    events: SmallVec<[Event; 1]>,
     raw: SmallVec<[Bytes; 4]>,
 }
 

@@ -112,10 +112,6 @@ pub struct Answer {
 
 /// An answer, whole or as it comes.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one per request, moved twice: a box would cost more than it saves"
-)]
 pub enum AnswerBody {
     /// Whole.
     Whole(Chunk),

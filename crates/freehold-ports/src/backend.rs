@@ -26,7 +26,7 @@ pub type ChunkStream = Pin<Box<dyn Stream<Item = Result<Chunk, Error>> + Send>>;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Chunk {
     /// What it means.
-    pub events: SmallVec<[Event; 2]>,
+    pub events: SmallVec<[Event; 1]>,
     /// The upstream's own bytes and their dialect: whole SSE frames of a stream, or the whole body.
     /// A client of the same dialect gets them unchanged. `None` from the embedded engine.
     pub raw: Option<(Dialect, Bytes)>,

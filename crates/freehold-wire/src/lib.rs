@@ -25,6 +25,7 @@ mod body;
 mod completions;
 mod error_body;
 mod fields;
+mod form;
 mod json;
 mod media;
 mod members;

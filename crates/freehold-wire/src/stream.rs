@@ -10,7 +10,7 @@ use crate::sse::{self, Framer};
 use crate::{anthropic, completions, openai_chat};
 
 /// The events of one frame.
-pub(crate) type Events = SmallVec<[Event; 2]>;
+pub(crate) type Events = SmallVec<[Event; 1]>;
 
 /// One server-sent event of an upstream, as it came and as it is understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,7 +18,7 @@ pub struct Frame {
     /// The frame as received, its blank line included: what a client of the same dialect gets.
     pub raw: Bytes,
     /// What it means; empty for comments, pings and the like.
-    pub events: SmallVec<[Event; 2]>,
+    pub events: SmallVec<[Event; 1]>,
     /// True when the client did not ask for this frame and must not get it.
     pub hidden: bool,
 }

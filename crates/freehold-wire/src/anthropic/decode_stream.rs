@@ -10,6 +10,7 @@ use super::decode_response::decode_lenient;
 use super::stop::finish_reason;
 use super::usage::UsageSoFar;
 use crate::error_body::{error_in_answer, garbled};
+use crate::form::Forms;
 use crate::openai_chat::chunk::Text;
 use crate::openai_chat::decode_response::take_text;
 use crate::openai_chat::usage::Count;
@@ -28,6 +29,7 @@ pub(crate) struct Decoder {
     /// Blocks that have begun and not ended: the wire's index and the part's.
     open: Vec<(u64, u32)>,
     finished: bool,
+    forms: Forms,
 }
 
 /// Any event: fields of all kinds side by side, so that one pass reads the frequent ones.
@@ -78,7 +80,12 @@ impl Decoder {
         if data.is_empty() {
             return Ok(());
         }
-        let wire: Wire<'_> = serde_json::from_slice(data).map_err(|error| {
+        if let Some(delta) = self.more_text(name, data) {
+            events.push(delta);
+            return Ok(());
+        }
+        let text = std::str::from_utf8(data).map_err(|_| garbled("an event is not UTF-8"))?;
+        let wire: Wire<'_> = serde_json::from_str(text).map_err(|error| {
             garbled(format_args!(
                 "an event cannot be read ({:?})",
                 error.classify()
@@ -86,7 +93,11 @@ impl Decoder {
         })?;
         let kind = wire.kind.as_ref().map_or("", |Text(kind)| kind);
         match kind {
-            "content_block_delta" => self.delta(&wire, data, events)?,
+            "content_block_delta" => {
+                self.delta(&wire, data, events)?;
+                let text = wire.delta.as_ref().and_then(|delta| delta.text.as_ref());
+                self.forms.learn(data, text.map(|Text(text)| text), events);
+            }
             "content_block_start" => self.block_start(&wire, events)?,
             "content_block_stop" => self.block_stop(&wire, events),
             "message_start" => self.message_start(&wire, events)?,
@@ -105,6 +116,21 @@ impl Decoder {
             _ => {}
         }
         Ok(())
+    }
+
+    /// What an event adds that is like the one before but for its text. Only the last block that was opened grows so:
+    /// an earlier one with its index may be another part by now.
+    fn more_text(&self, name: Option<&[u8]>, data: &[u8]) -> Option<Event> {
+        let (text, choice, part) = self.forms.read(data)?;
+        let (_, last) = self.open.last()?;
+        (*last == part && name != Some(b"error")).then(|| Event::PartDelta {
+            choice,
+            part,
+            delta: Delta::Text {
+                text: text.to_owned(),
+                logprobs: Vec::new(),
+            },
+        })
     }
 
     fn message_start(&mut self, wire: &Wire<'_>, events: &mut Events) -> Result<(), Error> {

@@ -74,6 +74,17 @@ pub(crate) struct ChunkChoice<'a> {
     pub(crate) stop_reason: Option<Content<'a>>,
 }
 
+impl<'a> ChunkChoice<'a> {
+    /// The text that it adds, legacy or chat.
+    pub(crate) fn plain_text(&self) -> Option<&Cow<'a, str>> {
+        let content = self.delta.as_ref().and_then(|delta| delta.content.as_ref());
+        match (&self.text, content) {
+            (Some(Text(text)), None) | (None, Some(Content::Text(text))) => Some(text),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Delta<'a> {
     #[serde(borrow, default)]

@@ -10,6 +10,7 @@ use super::chunk::{Text, finish_reason};
 use super::usage::decode_usage;
 use crate::completions::logprobs::LegacyLogprobs;
 use crate::error_body::{error_in_answer, garbled};
+use crate::form::Forms;
 use crate::stream::Events;
 
 /// More choices or parts than this are a defect of the upstream.
@@ -24,6 +25,7 @@ pub(crate) struct Decoder {
     started: bool,
     tier: ServiceTier,
     choices: Vec<ChoiceState>,
+    forms: Forms,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,7 @@ impl Decoder {
             started: false,
             tier: ServiceTier::Standard,
             choices: Vec::new(),
+            forms: Forms::default(),
         }
     }
 
@@ -84,7 +87,12 @@ impl Decoder {
             Self::end(events);
             return Ok(false);
         }
-        let chunk: Chunk<'_> = serde_json::from_slice(data).map_err(|error| {
+        if let Some(delta) = self.more_text(data) {
+            events.push(delta);
+            return Ok(false);
+        }
+        let text = std::str::from_utf8(data).map_err(|_| garbled("an event is not UTF-8"))?;
+        let chunk: Chunk<'_> = serde_json::from_str(text).map_err(|error| {
             garbled(format_args!(
                 "an event is not a chunk ({:?})",
                 error.classify()
@@ -105,12 +113,31 @@ impl Decoder {
         let usage = chunk.told_usage();
         let choices = chunk.choices.unwrap_or_default();
         let only_usage = choices.is_empty() && usage.is_some();
+        let text = match choices.as_slice() {
+            [choice] if usage.is_none() => choice.plain_text().cloned(),
+            _ => None,
+        };
         for choice in choices {
             self.choice(choice, events)?;
         }
+        self.forms.learn(data, text.as_ref(), events);
         let usage = usage.and_then(|raw| decode_usage(raw.get(), self.tier));
         events.extend(usage.map(Event::Usage));
         Ok(only_usage && self.hide_usage)
+    }
+
+    /// What an event adds that is like the one before but for its text.
+    fn more_text(&self, data: &[u8]) -> Option<Event> {
+        let (text, choice, part) = self.forms.read(data)?;
+        let state = self.choices.iter().find(|state| state.index == choice)?;
+        (state.current == Some((Kind::Text, part))).then(|| Event::PartDelta {
+            choice,
+            part,
+            delta: Delta::Text {
+                text: text.to_owned(),
+                logprobs: Vec::new(),
+            },
+        })
     }
 
     fn start(&mut self, chunk: &Chunk<'_>, data: &[u8], events: &mut Events) {
