@@ -24,6 +24,16 @@ const CLIENTS_WAIT_MAX: Duration = Duration::from_secs(60);
 const DECISION_CHARS_MAX: usize = 512;
 /// What the request cost, in US dollars: a header, or a comment before a stream's end.
 pub(crate) const COST: &str = "x-freehold-cost";
+const COST_HEADER: HeaderName = HeaderName::from_static(COST);
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+const DEPLOYMENT: HeaderName = HeaderName::from_static("x-freehold-deployment");
+const DECISION: HeaderName = HeaderName::from_static("x-freehold-decision");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-freehold-attempts");
+const OVERHEAD: HeaderName = HeaderName::from_static("x-freehold-overhead-ms");
+const LEFT_OUT: HeaderName = HeaderName::from_static("x-freehold-left-out");
+/// As many as an answer has when everything is on, and the two that hyper adds.
+const HEADERS_USUALLY: usize = 18;
 
 /// What the encoder must know of the request.
 #[derive(Clone, Debug)]
@@ -119,33 +129,35 @@ pub(crate) fn json(status: StatusCode, body: Bytes) -> Response {
 }
 
 fn id_headers(headers: &mut HeaderMap, id: RequestId) {
-    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-        headers.insert("x-request-id", value.clone());
-        headers.insert("request-id", value);
+    if let Ok(value) = HeaderValue::try_from(id.to_string()) {
+        headers.insert(X_REQUEST_ID, value.clone());
+        headers.insert(REQUEST_ID, value);
     }
 }
 
 fn head_headers(headers: &mut HeaderMap, id: RequestId, head: &Head, dialect: Dialect) {
+    // Grown once: a map that grows is built anew each time.
+    headers.reserve(HEADERS_USUALLY);
     id_headers(headers, id);
-    let mut put = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(HeaderName::from_static(name), value);
+    let mut put = |name: HeaderName, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
         }
     };
     if let Some(deployment) = &head.deployment {
-        put("x-freehold-deployment", &printable(deployment.as_str()));
+        put(DEPLOYMENT, printable(deployment.as_str()));
     }
-    put("x-freehold-decision", &printable(&head.decision));
-    put("x-freehold-attempts", &head.attempts.to_string());
-    put("x-freehold-overhead-ms", &milliseconds(head.overhead));
+    put(DECISION, printable(&head.decision));
+    put(ATTEMPTS, head.attempts.to_string());
+    put(OVERHEAD, milliseconds(head.overhead));
     if let Some(cost) = head.cost {
-        put(COST, &cost.to_string());
+        put(COST_HEADER, cost.to_string());
     }
     if let Some(standing) = &head.standing {
         limit_headers(standing, dialect, id, &mut put);
     }
     if !head.left_out.is_empty() {
-        put("x-freehold-left-out", &printable(&head.left_out.join(", ")));
+        put(LEFT_OUT, printable(&head.left_out.join(", ")));
     }
 }
 
@@ -154,48 +166,51 @@ fn limit_headers(
     standing: &Standing,
     dialect: Dialect,
     id: RequestId,
-    mut put: impl FnMut(&'static str, &str),
+    mut put: impl FnMut(HeaderName, String),
 ) {
-    const OPENAI: [[&str; 3]; 2] = [
+    const OPENAI: [[HeaderName; 3]; 2] = [
         [
-            "x-ratelimit-limit-requests",
-            "x-ratelimit-remaining-requests",
-            "x-ratelimit-reset-requests",
+            HeaderName::from_static("x-ratelimit-limit-requests"),
+            HeaderName::from_static("x-ratelimit-remaining-requests"),
+            HeaderName::from_static("x-ratelimit-reset-requests"),
         ],
         [
-            "x-ratelimit-limit-tokens",
-            "x-ratelimit-remaining-tokens",
-            "x-ratelimit-reset-tokens",
-        ],
-    ];
-    const ANTHROPIC: [[&str; 3]; 2] = [
-        [
-            "anthropic-ratelimit-requests-limit",
-            "anthropic-ratelimit-requests-remaining",
-            "anthropic-ratelimit-requests-reset",
-        ],
-        [
-            "anthropic-ratelimit-tokens-limit",
-            "anthropic-ratelimit-tokens-remaining",
-            "anthropic-ratelimit-tokens-reset",
+            HeaderName::from_static("x-ratelimit-limit-tokens"),
+            HeaderName::from_static("x-ratelimit-remaining-tokens"),
+            HeaderName::from_static("x-ratelimit-reset-tokens"),
         ],
     ];
-    for (index, remaining) in [standing.requests, standing.tokens].into_iter().enumerate() {
+    const ANTHROPIC: [[HeaderName; 3]; 2] = [
+        [
+            HeaderName::from_static("anthropic-ratelimit-requests-limit"),
+            HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
+            HeaderName::from_static("anthropic-ratelimit-requests-reset"),
+        ],
+        [
+            HeaderName::from_static("anthropic-ratelimit-tokens-limit"),
+            HeaderName::from_static("anthropic-ratelimit-tokens-remaining"),
+            HeaderName::from_static("anthropic-ratelimit-tokens-reset"),
+        ],
+    ];
+    let standings = [standing.requests, standing.tokens];
+    for ((remaining, openai), anthropic) in standings.into_iter().zip(OPENAI).zip(ANTHROPIC) {
         let Some(remaining) = remaining else {
             continue;
         };
         let [limit, left] = [remaining.limit, remaining.remaining].map(|count| count.to_string());
-        put(OPENAI[index][0], &limit);
-        put(OPENAI[index][1], &left);
-        put(OPENAI[index][2], &whole_seconds(remaining.reset));
         if dialect == Dialect::AnthropicMessages {
-            put(ANTHROPIC[index][0], &limit);
-            put(ANTHROPIC[index][1], &left);
+            let [limit_name, left_name, reset_name] = anthropic;
+            put(limit_name, limit.clone());
+            put(left_name, left.clone());
             let at = OffsetDateTime::UNIX_EPOCH + Duration::from_millis(id.unix_ms());
             if let Ok(reset) = (at + remaining.reset).format(&Rfc3339) {
-                put(ANTHROPIC[index][2], &reset);
+                put(reset_name, reset);
             }
         }
+        let [limit_name, left_name, reset_name] = openai;
+        put(limit_name, limit);
+        put(left_name, left);
+        put(reset_name, whole_seconds(remaining.reset));
     }
 }
 
@@ -210,6 +225,10 @@ fn whole_seconds(time: Duration) -> String {
 
 /// Text that may stand in a header: names from clients and upstreams can hold anything.
 fn printable(text: &str) -> String {
+    let is_printable = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    if text.len() <= DECISION_CHARS_MAX && text.bytes().all(is_printable) {
+        return text.to_owned();
+    }
     text.chars()
         .take(DECISION_CHARS_MAX)
         .map(|c| {
