@@ -113,12 +113,16 @@ pub struct Usage {
     /// All prompt tokens.
     pub input_tokens: u64,
     /// Prompt tokens read from a cache.
+    #[serde(skip_serializing_if = "is_zero")]
     pub cached_input_tokens: u64,
     /// Prompt tokens written to a cache (any lifetime).
+    #[serde(skip_serializing_if = "is_zero")]
     pub cache_write_tokens: u64,
     /// Those of `cache_write_tokens` that were written to a one-hour cache.
+    #[serde(skip_serializing_if = "is_zero")]
     pub cache_write_1h_tokens: u64,
     /// Prompt tokens that encode audio.
+    #[serde(skip_serializing_if = "is_zero")]
     pub input_audio_tokens: u64,
     /// Prompt tokens that encode pictures.
     #[serde(skip_serializing_if = "is_zero")]
@@ -126,8 +130,10 @@ pub struct Usage {
     /// All generated tokens.
     pub output_tokens: u64,
     /// Generated tokens spent on reasoning.
+    #[serde(skip_serializing_if = "is_zero")]
     pub reasoning_tokens: u64,
     /// Generated tokens that encode audio.
+    #[serde(skip_serializing_if = "is_zero")]
     pub output_audio_tokens: u64,
     /// Generated tokens that encode pictures.
     #[serde(skip_serializing_if = "is_zero")]
@@ -232,12 +238,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_without_the_newer_fields_are_read_and_written_as_before() {
+    fn records_with_and_without_zeros_and_newer_fields_are_read() {
         let old = r#"{"input_tokens":7,"cached_input_tokens":3,"cache_write_tokens":0,"cache_write_1h_tokens":0,"input_audio_tokens":0,"output_tokens":2,"reasoning_tokens":0,"output_audio_tokens":0,"basis":"reported"}"#;
         let usage: Usage = serde_json::from_str(old).unwrap();
         assert_eq!((usage.input_tokens, usage.web_searches), (7, 0));
         assert_eq!(usage.service_tier, ServiceTier::Standard);
-        assert_eq!(serde_json::to_string(&usage).unwrap(), old);
+        let written =
+            r#"{"input_tokens":7,"cached_input_tokens":3,"output_tokens":2,"basis":"reported"}"#;
+        assert_eq!(serde_json::to_string(&usage).unwrap(), written);
+        assert_eq!(serde_json::from_str::<Usage>(written).unwrap(), usage);
         let new = Usage {
             web_searches: 2,
             service_tier: ServiceTier::Flex,
