@@ -77,8 +77,8 @@ struct Sample {
 
 /// Knows list prices by provider, model and date.
 ///
-/// The bundled price data is compiled in; the first use decodes it (about 55 ms and 17 MB, once per
-/// process), so make one at start-up.
+/// The bundled price data is compiled in; the first look at a list price decodes it (about 55 ms and 17 MB, once per
+/// process), so [`prepare`](Self::prepare) it at start-up where list prices are needed.
 pub struct PriceBook {
     data: data::Data,
     id: BookId,

@@ -59,24 +59,25 @@ pub enum BadBook {
 
 /// The decoded price data.
 pub(super) enum Data {
-    Bundled(&'static Calculator),
+    /// Once per process, at its first use.
+    Bundled,
     Read(Box<Calculator>),
 }
 
 impl Data {
     pub(super) fn calculator(&self) -> &Calculator {
         match self {
-            Self::Bundled(calculator) => calculator,
+            Self::Bundled => Calculator::bundled(),
             Self::Read(calculator) => calculator,
         }
     }
 }
 
 impl PriceBook {
-    /// The price book that is compiled in.
+    /// The price book that is compiled in. It costs nothing until a list price is looked up.
     pub fn bundled() -> Self {
         Self {
-            data: Data::Bundled(Calculator::bundled()),
+            data: Data::Bundled,
             id: BookId::new(&format!("genai-{BUNDLED_VERSION}")),
             samples: RwLock::default(),
         }
@@ -102,6 +103,11 @@ impl PriceBook {
         };
         book.check()?;
         Ok(book)
+    }
+
+    /// Decodes the data now, so that no request has to wait for it.
+    pub fn prepare(&self) {
+        self.data.calculator();
     }
 
     /// What costs are marked with.

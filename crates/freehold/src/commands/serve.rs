@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
+use freehold_cost::PriceBook;
 use freehold_http::{Gateway, Server, ServerSettings, Tls};
 use freehold_loops::{FeedbackDesk, RolloutLoop, Watch};
 use freehold_pipeline::{AuditTrail, Pipeline};
@@ -19,7 +20,7 @@ use freehold_store::audit::AuditLog;
 use freehold_store::prompts::PromptStore;
 use freehold_store::{DurableLedger, Journal, Rollouts};
 use freehold_types::audit::AdministrativeAct;
-use freehold_types::{Deployment, Error};
+use freehold_types::{Deployment, Error, PriceBasis};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -172,12 +173,24 @@ fn with_journal(pipeline: Pipeline, journal: Option<Arc<Journal>>) -> Pipeline {
     }
 }
 
-/// The first request must not wait for word lists and models to be unpacked.
+/// The first request must not wait for word lists, models and list prices to be unpacked.
 fn warm_up(settings: &Settings) {
     let guard = settings.guard.clone();
     tokio::task::spawn_blocking(move || {
         drop(guard.scan_text("Ann Smith, card 4111 1111 1111 1111"))
     });
+    let is_listed = |price: &PriceBasis| matches!(price, PriceBasis::Listed { .. });
+    let needs_list_prices = settings.hosted.iter().any(|entry| {
+        let deployments = entry.deployments.iter();
+        let mut prices = deployments.map(|deployment| &deployment.price);
+        // Whoever names a model that nobody has listed waits for its price once.
+        let finds_listed =
+            entry.discover && entry.price.is_none() && entry.settings.row.price_provider.is_some();
+        finds_listed || prices.any(is_listed)
+    });
+    if needs_list_prices {
+        tokio::task::spawn_blocking(|| PriceBook::bundled().prepare());
+    }
 }
 
 /// Lets answers under way go on for a while, then ends everything; returns how many connections were
