@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use crate::StoreError;
 use crate::home::{Committed, Connector, Cursor, Entry, Home};
-use crate::record::parse_bill;
+use crate::recent::Recent;
+use crate::record::{Bill, parse_bill};
 use crate::spool::frame::VERSION_JSON;
 use crate::spool::{Batch, RawRecord, Segment, SegmentId, SpoolReader, read_batch};
 
@@ -81,7 +82,7 @@ impl DrainHandle {
 /// ever holds up a request.
 pub(crate) fn spawn<C: Connector>(
     connector: C,
-    spool: SpoolReader,
+    (spool, recent): (SpoolReader, Arc<Recent>),
     pace: Pace,
 ) -> io::Result<DrainHandle> {
     let (order, orders) = watch::channel(Order::Run);
@@ -90,6 +91,7 @@ pub(crate) fn spawn<C: Connector>(
     let drainer = Drainer {
         connector,
         spool,
+        recent,
         pace,
         orders,
         hurry: Arc::clone(&hurry),
@@ -114,6 +116,8 @@ pub(crate) fn spawn<C: Connector>(
 struct Drainer<C> {
     connector: C,
     spool: SpoolReader,
+    /// What need not be read again.
+    recent: Arc<Recent>,
     pace: Pace,
     orders: watch::Receiver<Order>,
     hurry: Arc<Notify>,
@@ -290,7 +294,7 @@ impl<C: Connector> Drainer<C> {
         }
         let mut entries = Vec::new();
         for record in batch.records() {
-            match decode(record) {
+            match decode(record, || self.recent.take((segment, record.offset))) {
                 Ok(entry) => entries.push(entry),
                 Err(reason) => {
                     tracing::error!(%segment, offset = record.offset, reason, "a record of the ledger's spool is unreadable");
@@ -370,7 +374,7 @@ async fn ordered(orders: &mut watch::Receiver<Order>, order: Order) {
     let _ = orders.wait_for(|given| *given == order).await;
 }
 
-fn decode(record: RawRecord<'_>) -> Result<Entry, String> {
+fn decode(record: RawRecord<'_>, known: impl FnOnce() -> Option<Bill>) -> Result<Entry, String> {
     if record.version != VERSION_JSON {
         return Err(format!(
             "its format {} is of a newer version of this program",
@@ -378,7 +382,10 @@ fn decode(record: RawRecord<'_>) -> Result<Entry, String> {
         ));
     }
     let detail = std::str::from_utf8(record.payload).map_err(|error| error.to_string())?;
-    let bill = parse_bill(detail).map_err(|error| error.to_string())?;
+    let bill = match known() {
+        Some(bill) => bill,
+        None => parse_bill(detail).map_err(|error| error.to_string())?,
+    };
     Ok(Entry {
         bill,
         detail: detail.into(),

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::drain::{DrainHandle, Order, Pace, spawn};
 use crate::postgres::PostgresConnector;
 use crate::reader::Reader;
+use crate::recent::Recent;
 use crate::record::encode;
 use crate::spool::{Spool, SpoolStatus};
 use crate::sqlite::SqliteConnector;
@@ -44,6 +45,7 @@ pub struct DurableLedger {
     settings: StoreSettings,
     drain: DrainHandle,
     spool: std::sync::Arc<Spool>,
+    recent: std::sync::Arc<Recent>,
 }
 
 impl DurableLedger {
@@ -60,20 +62,22 @@ impl DurableLedger {
             retry_min: settings.retry.0,
             retry_max: settings.retry.1,
         };
+        let recent = std::sync::Arc::new(Recent::default());
+        let source = || (spool.reader(), std::sync::Arc::clone(&recent));
         let started = match &settings.database {
             Database::Sqlite(path) => {
                 let connector = SqliteConnector {
                     path: path.clone(),
                     busy_timeout: settings.busy_timeout,
                 };
-                spawn(connector, spool.reader(), pace)
+                spawn(connector, source(), pace)
             }
             Database::Postgres(address) => {
                 let connector = PostgresConnector {
                     address: address.clone(),
                     answer_timeout: settings.answer_timeout,
                 };
-                spawn(connector, spool.reader(), pace)
+                spawn(connector, source(), pace)
             }
         };
         let drain = started.map_err(StoreError::io(
@@ -84,6 +88,7 @@ impl DurableLedger {
             settings,
             drain,
             spool,
+            recent,
         })
     }
 
@@ -172,7 +177,7 @@ impl Ledger for DurableLedger {
             if buffer.capacity() > BUFFER_BYTES_MAX {
                 *buffer = Vec::new();
             }
-            kept
+            kept.map(|place| self.recent.keep(place, outcome))
         })
     }
 

@@ -29,6 +29,7 @@ mod postgres;
 pub mod prompts;
 mod query;
 mod reader;
+mod recent;
 mod record;
 mod rollouts;
 mod rollup;

@@ -62,6 +62,40 @@ pub(crate) struct Bill {
     pub(crate) difficulty: Option<f64>,
 }
 
+impl Bill {
+    /// The bill of an outcome, decision and all: what [`parse_bill`] makes of its record.
+    pub(crate) fn of(outcome: &Outcome) -> Self {
+        let difficulty = outcome.decision.as_ref().map(|one| one.difficulty);
+        let outcome = Outcome {
+            id: outcome.id,
+            started_unix_ms: outcome.started_unix_ms,
+            dialect: outcome.dialect,
+            route: outcome.route.clone(),
+            key: outcome.key.clone(),
+            team: outcome.team.clone(),
+            flow: outcome.flow.clone(),
+            agent: outcome.agent,
+            sensitivity: outcome.sensitivity,
+            findings: outcome.findings.clone(),
+            redacted: outcome.redacted.clone(),
+            status: outcome.status,
+            http_status: outcome.http_status,
+            error: outcome.error.clone(),
+            streamed: outcome.streamed,
+            attempts: outcome.attempts.clone(),
+            usage: outcome.usage,
+            cost: outcome.cost,
+            timing: outcome.timing,
+            decision: None,
+            rollout: outcome.rollout.clone(),
+        };
+        Self {
+            outcome,
+            difficulty,
+        }
+    }
+}
+
 /// Reads what columns and sums are made of, in half the time.
 ///
 /// # Errors

@@ -108,24 +108,26 @@ impl Spool {
 
     /// Keeps one payload.
     ///
-    /// `frame` comes from [`frame::begin`] and [`frame::finish`].
+    /// `frame` comes from [`frame::begin`] and [`frame::finish`]. Tells where the payload begins.
     ///
     /// # Errors
     /// When the spool is full or the disk refuses. Nothing of the record is kept then.
-    pub(crate) fn append(&self, frame: &[u8]) -> Result<(), LedgerError> {
-        let sequence = {
+    pub(crate) fn append(&self, frame: &[u8]) -> Result<(SegmentId, u64), LedgerError> {
+        let (sequence, segment, end) = {
             let mut writer = self.shared.writer.lock();
             let sequence = writer.append(frame)?;
+            let (segment, end) = writer.end();
             if writer.set_dirty() && self.sync_thread.is_some() {
                 self.shared.dirty.notify_one();
             }
-            sequence
+            (sequence, segment, end)
         };
         if self.shared.settings.sync == SyncPolicy::Always {
             sync::sync_up_to(&self.shared, sequence)?;
         }
         self.shared.appended.notify_one();
-        Ok(())
+        let payload = frame.len().saturating_sub(frame::HEADER_BYTES) as u64;
+        Ok((segment, end.saturating_sub(payload)))
     }
 
     /// Whether a record could be kept now, with room left for those under way.
