@@ -4,7 +4,7 @@
 mod gauges;
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ use crate::config::settings::Settings;
 
 /// How often it is looked whether something is not known.
 const LOOK: Duration = Duration::from_secs(1);
+/// Budgets that are asked about in one question: more would hold up everybody else at the accounts.
+const ASKED_AT_ONCE: usize = 1_000;
 /// Days and months are opened so long before they begin, in milliseconds.
 const AHEAD_MS: u64 = 5 * 60_000;
 
@@ -67,6 +69,49 @@ pub(crate) struct Past {
     reader: Reader,
     clock: Arc<dyn Clock>,
     bounds: ArcSwap<Vec<Bound>>,
+    asked: tokio::sync::Mutex<Asked>,
+}
+
+/// The budgets, and which of them are known.
+#[derive(Default)]
+struct Asked {
+    /// What the list was made of.
+    bounds: Arc<Vec<Bound>>,
+    periods: Vec<PeriodStart>,
+    list: Vec<(Scope, PeriodStart)>,
+    /// Whether all were known once: then only a part is looked at each time, from here on.
+    all_known: bool,
+    next: usize,
+}
+
+impl Asked {
+    /// Lists the budgets anew where they are others than last time: that takes a while with many keys.
+    fn renew(&mut self, bounds: Arc<Vec<Bound>>, now_unix_ms: u64) {
+        let kinds = [Period::Day, Period::Month, Period::Total].into_iter();
+        let moments = [now_unix_ms, now_unix_ms + AHEAD_MS];
+        let periods: Vec<_> = kinds
+            .flat_map(|period| moments.map(|unix_ms| PeriodStart::holding(period, unix_ms)))
+            .collect();
+        if Arc::ptr_eq(&bounds, &self.bounds) && periods == self.periods {
+            return;
+        }
+        *self = Self {
+            list: budgets(&bounds, now_unix_ms),
+            bounds,
+            periods,
+            ..Self::default()
+        };
+    }
+
+    /// The next budgets to look at.
+    fn part(&mut self) -> &[(Scope, PeriodStart)] {
+        if self.next >= self.list.len() {
+            self.next = 0;
+        }
+        let from = self.next;
+        self.next = self.list.len().min(from + ASKED_AT_ONCE);
+        &self.list[from..self.next]
+    }
 }
 
 impl Past {
@@ -76,6 +121,7 @@ impl Past {
             reader,
             clock,
             bounds: ArcSwap::default(),
+            asked: tokio::sync::Mutex::default(),
         })
     }
 
@@ -110,11 +156,24 @@ impl Past {
     }
 
     /// Opens the budgets of which nobody has told what was spent.
+    ///
+    /// Accounts that lose what they know lose all of it: where everything was known once, a part of
+    /// the budgets tells, and only what it does not find has all of them looked at again.
     async fn refresh(&self) -> Result<()> {
         let now_unix_ms = self.clock.unix_ms();
-        let budgets = budgets(&self.bounds.load(), now_unix_ms);
+        let mut asked = self.asked.lock().await;
+        asked.renew(self.bounds.load_full(), now_unix_ms);
         let meter = &self.accounts.meter;
-        let unknown = meter.unknown(&budgets).await?;
+        if asked.all_known && meter.unknown(asked.part()).await?.is_empty() {
+            return Ok(());
+        }
+        asked.all_known = false;
+        let mut unknown = vec![];
+        for part in asked.list.chunks(ASKED_AT_ONCE) {
+            unknown.extend(meter.unknown(part).await?);
+            // Others want this thread meanwhile.
+            tokio::task::yield_now().await;
+        }
         let is_to_come = |(_, period): &(Scope, PeriodStart)| period.unix_ms > now_unix_ms;
         let (to_come, begun): (Vec<_>, Vec<_>) = unknown.into_iter().partition(is_to_come);
         // Nothing can have been spent of these, whether the ledger can be read or not.
@@ -130,6 +189,7 @@ impl Past {
             let known = spent.of(&scope);
             meter.restore(scope, period, known).await?;
         }
+        asked.all_known = true;
         Ok(())
     }
 
@@ -240,16 +300,17 @@ fn tell_refresh(error: &anyhow::Error) {
     );
 }
 
-/// The budgets of now, and those of the day and month to come.
+/// The budgets of now, and those of the day and month to come, each once.
 fn budgets(bounds: &[Bound], now_unix_ms: u64) -> Vec<(Scope, PeriodStart)> {
     let mut budgets = vec![];
+    // A team is the bound of each of its keys; this runs every second, over all keys.
+    let mut seen = HashSet::new();
     for Bound { scope, limits } in bounds {
         for budget in &limits.budgets {
             for unix_ms in [now_unix_ms, now_unix_ms + AHEAD_MS] {
                 let period = PeriodStart::holding(budget.period, unix_ms);
-                let budget = (scope.clone(), period);
-                if !budgets.contains(&budget) {
-                    budgets.push(budget);
+                if seen.insert((scope, period)) {
+                    budgets.push((scope.clone(), period));
                 }
             }
         }

@@ -77,6 +77,7 @@ impl Gauges {
                 Ok(found) => standings.extend(found),
                 Err(error) => return tracing::debug!(%error, "budgets are not shown"),
             }
+            tokio::task::yield_now().await;
         }
         let mut shown: BTreeMap<Labels, Shown> = BTreeMap::new();
         for (number, standing) in standings.iter().enumerate() {

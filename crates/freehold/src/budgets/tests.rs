@@ -279,3 +279,93 @@ async fn what_is_to_come_is_opened_without_a_ledger() {
         [Period::Day, Period::Month].map(|period| PeriodStart::holding(period, december))
     );
 }
+
+/// Knows every budget until it forgets them, and how many it was asked about.
+#[derive(Default)]
+struct Forgetful {
+    known: Mutex<HashSet<(Scope, PeriodStart)>>,
+    asked: Mutex<Vec<usize>>,
+}
+
+impl Meter for Forgetful {
+    fn reserve<'a>(&'a self, _: &'a Reservation) -> BoxFuture<'a, Result<Standing, ReserveError>> {
+        Box::pin(std::future::ready(Ok(Standing::default())))
+    }
+
+    fn settle(&self, _: Reservation, _: Used) {}
+}
+
+impl History for Forgetful {
+    fn unknown<'a>(
+        &'a self,
+        budgets: &'a [(Scope, PeriodStart)],
+    ) -> BoxFuture<'a, Result<Vec<(Scope, PeriodStart)>, ReserveError>> {
+        self.asked.lock().push(budgets.len());
+        let known = self.known.lock();
+        let unknown = budgets.iter().filter(|budget| !known.contains(budget));
+        Box::pin(std::future::ready(Ok(unknown.cloned().collect())))
+    }
+
+    fn restore(
+        &self,
+        scope: Scope,
+        period: PeriodStart,
+        _: NanoUsd,
+    ) -> BoxFuture<'_, Result<(), ReserveError>> {
+        self.known.lock().insert((scope, period));
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn standings<'a>(
+        &'a self,
+        _: &'a [(Scope, PeriodStart)],
+    ) -> BoxFuture<'a, Result<Vec<Standings>, ReserveError>> {
+        Box::pin(std::future::ready(Ok(vec![])))
+    }
+}
+
+#[tokio::test]
+async fn of_many_budgets_a_part_is_asked_about_until_something_is_lost() {
+    const COUNT: usize = 2 * ASKED_AT_ONCE + 500;
+    let dir = tempfile::tempdir().unwrap();
+    let meter = Arc::new(Forgetful::default());
+    let accounts = Accounts {
+        meter: meter.clone(),
+        shared: None,
+        journal: None,
+    };
+    let ledger = DurableLedger::open(StoreSettings::new(dir.path())).unwrap();
+    ledger.flush(Duration::from_secs(60)).await.unwrap();
+    let past = Past::new(accounts, ledger.reader(), Arc::new(LateInTheMonth));
+    let many = |count: usize| {
+        let bounds = (0..count).map(|number| Bound {
+            scope: Scope::Key(format!("key-{number}").into()),
+            ..bound()
+        });
+        past.bounds.store(Arc::new(bounds.collect()));
+    };
+    let asked = || std::mem::take(&mut *meter.asked.lock());
+    many(COUNT);
+    past.refresh().await.unwrap();
+    assert_eq!(
+        (meter.known.lock().len(), asked()),
+        (COUNT, vec![1_000, 1_000, 500])
+    );
+    for expected in [1_000, 1_000, 500, 1_000] {
+        past.refresh().await.unwrap();
+        assert_eq!(asked(), [expected]);
+    }
+    meter.known.lock().clear();
+    past.refresh().await.unwrap();
+    assert_eq!(
+        (meter.known.lock().len(), asked()),
+        (COUNT, vec![1_000, 1_000, 1_000, 500])
+    );
+    // Others are asked about in full.
+    many(COUNT + 1);
+    past.refresh().await.unwrap();
+    assert_eq!(
+        (meter.known.lock().len(), asked()),
+        (COUNT + 1, vec![1_000, 1_000, 501])
+    );
+}
