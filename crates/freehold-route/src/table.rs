@@ -1,6 +1,6 @@
 //! What a client may name in `model`, and the deployments each name leads to.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use freehold_policy::Constraint;
@@ -220,6 +220,8 @@ pub struct RouteTable {
     templates: Vec<BackendTemplate>,
     named: HashMap<String, Arc<Resolved>>,
     patterns: Vec<RouteSpec>,
+    /// Which patterns begin with a text, by its length in bytes and by itself; indexes rise.
+    heads: BTreeMap<usize, HashMap<String, Vec<usize>>>,
     /// Settings of names that no route has.
     default_settings: RouteSettings,
 }
@@ -245,6 +247,7 @@ impl RouteTable {
             templates,
             named: HashMap::new(),
             patterns: Vec::new(),
+            heads: BTreeMap::new(),
             default_settings: checked("auto", default_settings)?,
         };
         table.index()?;
@@ -364,10 +367,7 @@ impl RouteTable {
     /// The most specific pattern route that fits. Its targets are not looked up among patterns
     /// again: `*` would lead to itself.
     fn by_pattern(&self, name: &str) -> Option<Arc<Resolved>> {
-        let (route, star) = self
-            .patterns
-            .iter()
-            .find_map(|route| Some((route, captured(&route.name, name)?)))?;
+        let (route, star) = self.pattern_of(name)?;
         let deployments = route.targets.iter().flat_map(|target| {
             let target = target.replacen('*', star, 1);
             let found = self.exact(&target).or_else(|| self.unlisted(&target));
@@ -381,6 +381,19 @@ impl RouteTable {
                 settings: route.settings.clone(),
             })
         })
+    }
+
+    /// The first pattern that fits, and what its star stood for. Only patterns whose beginning the
+    /// name has are tried: a gateway may have thousands.
+    fn pattern_of<'a>(&self, name: &'a str) -> Option<(&RouteSpec, &'a str)> {
+        let begins = self.heads.iter().filter_map(|(length, heads)| {
+            let patterns = heads.get(name.get(..*length)?)?;
+            patterns
+                .iter()
+                .find_map(|&index| Some((index, captured(&self.patterns[index].name, name)?)))
+        });
+        let (index, star) = begins.min_by_key(|(index, _)| *index)?;
+        Some((&self.patterns[index], star))
     }
 
     fn index(&mut self) -> Result<(), RouteTableError> {
@@ -413,13 +426,14 @@ impl RouteTable {
 
     fn add_routes(&mut self, routes: Vec<RouteSpec>) -> Result<(), RouteTableError> {
         let mut specs: HashMap<String, RouteSpec> = HashMap::new();
+        let mut wild = HashSet::new();
         for mut route in routes {
             if route.targets.is_empty() {
                 return Err(RouteTableError::NoTargets(route.name));
             }
             route.settings = checked(&route.name, route.settings)?;
             if route.name.contains('*') {
-                if self.patterns.iter().any(|other| other.name == route.name) {
+                if !wild.insert(route.name.clone()) {
                     return Err(RouteTableError::RouteTwice(route.name));
                 }
                 self.patterns.push(route);
@@ -433,6 +447,11 @@ impl RouteTable {
                 .cmp(&literal_length(&a.name))
                 .then_with(|| a.name.cmp(&b.name))
         });
+        for (index, pattern) in self.patterns.iter().enumerate() {
+            let head = pattern.name.split('*').next().unwrap_or_default();
+            let heads = self.heads.entry(head.len()).or_default();
+            heads.entry(head.to_owned()).or_default().push(index);
+        }
         let mut names: Vec<&String> = specs.keys().collect();
         names.sort();
         for name in names {

@@ -273,3 +273,38 @@ fn a_route_leads_to_a_bounded_number_of_deployments() {
     let auto = table.resolve("auto", &|_| true).unwrap();
     assert_eq!(auto.deployments.len(), DEPLOYMENTS_MAX);
 }
+
+#[test]
+fn of_many_patterns_the_most_specific_that_fits_is_found() {
+    let names = [
+        "*", "a*", "ab*", "ab*c", "*bc", "abé*", "é*", "abc*d*", "b*",
+    ];
+    let routes = names.map(|name| route(name, &["local/smollm2"])).to_vec();
+    let table = table(routes).unwrap();
+    for name in [
+        "",
+        "a",
+        "ab",
+        "abc",
+        "xbc",
+        "abéx",
+        "é",
+        "ab\u{301}",
+        "abcxdy",
+        "b",
+        "ü",
+    ] {
+        // What a search through all of them, in their order, finds.
+        let all = table.patterns.iter();
+        let expected = all
+            .filter_map(|pattern| Some((&pattern.name, captured(&pattern.name, name)?)))
+            .next();
+        let found = table.pattern_of(name);
+        assert_eq!(
+            found.map(|(pattern, star)| (&pattern.name, star)),
+            expected,
+            "{name}"
+        );
+    }
+    assert_eq!(table.pattern_of("abc").unwrap().0.name, "ab*c");
+}
