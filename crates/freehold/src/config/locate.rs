@@ -10,7 +10,8 @@ use serde_saphyr::Spanned;
 /// Byte offset and length of the value at `path` (keys and indexes), or of its closest ancestor
 /// that the file holds.
 pub(crate) fn locate(yaml: &str, path: &[String]) -> Option<(usize, usize)> {
-    let root: Spanned<Tree> = serde_saphyr::from_str(yaml).ok()?;
+    let options = super::bounds(yaml.len());
+    let root: Spanned<Tree> = serde_saphyr::from_str_with_options(yaml, options).ok()?;
     let mut node = &root;
     for step in path {
         let next = match &node.value {

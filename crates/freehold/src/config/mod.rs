@@ -140,8 +140,10 @@ impl Source {
         if self.text.trim().is_empty() {
             return Ok(raw::Config::default());
         }
-        serde_saphyr::from_str(&self.text).map_err(|error| {
-            let options = serde_saphyr::options! { with_snippet: false };
+        let options = bounds(self.text.len());
+        serde_saphyr::from_str_with_options(&self.text, options.clone()).map_err(|error| {
+            let mut options = options;
+            options.with_snippet = false;
             let error =
                 match serde_saphyr::from_str_with_options::<raw::Config>(&self.text, options) {
                     Err(without_snippet) => without_snippet,
@@ -203,6 +205,20 @@ impl Source {
     }
 }
 
+/// How much a file of so many bytes may hold: what fits into it without aliases, so that neither a
+/// hundred thousand keys nor a few lines of aliases of aliases are too many.
+fn bounds(bytes: usize) -> serde_saphyr::Options {
+    let usual = serde_saphyr::Budget::default();
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_nodes: usual.max_nodes.max(bytes),
+            // A node begins and ends.
+            max_events: usual.max_events.max(bytes.saturating_mul(2)),
+            max_total_scalar_bytes: usual.max_total_scalar_bytes.max(bytes),
+        },
+    }
+}
+
 /// The JSON Schema of the configuration file.
 pub(crate) fn schema() -> serde_json::Value {
     let mut schema = schemars::schema_for!(raw::Config);
@@ -212,3 +228,37 @@ pub(crate) fn schema() -> serde_json::Value {
 
 #[cfg(test)]
 mod mutated_tests;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: String) -> Result<raw::Config, ConfigError> {
+        Source { path: None, text }.parse()
+    }
+
+    #[test]
+    fn a_file_may_be_as_large_as_what_it_describes() {
+        // More nodes than the parser takes of files whose size it does not know.
+        let routes = "a,".repeat(300_000);
+        let text = format!("keys: [{{name: app, key: sk-0123456789abcdef, routes: [{routes}]}}]");
+        let config = parsed(text.clone()).unwrap();
+        assert_eq!(config.keys[0].routes.len(), 300_000);
+        // An error in it points at its place.
+        let place = locate::locate(&text, &["keys", "0", "name"].map(str::to_owned)).unwrap();
+        assert_eq!(&text[place.0..][..place.1], "app");
+    }
+
+    #[test]
+    fn aliases_of_aliases_are_too_many() {
+        let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for level in 1..9 {
+            let before = format!("*a{}, ", level - 1).repeat(10);
+            text.push_str(&format!("a{level}: &a{level} [{before}]\n"));
+        }
+        assert!(
+            serde_saphyr::from_str_with_options::<serde_json::Value>(&text, bounds(text.len()))
+                .is_err()
+        );
+        assert!(parsed(text).is_err());
+    }
+}
