@@ -199,7 +199,7 @@ fn tail(log: &Path) -> String {
 }
 
 /// A port of loopback that was free a moment ago.
-fn free_port() -> anyhow::Result<u16> {
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?
         .local_addr()?
         .port())

@@ -14,6 +14,7 @@ mod mock;
 mod process;
 mod proxy;
 mod render;
+mod scale;
 mod serve;
 mod table;
 
@@ -39,6 +40,8 @@ enum Command {
     Compare(compare::Options),
     /// Count the instructions that a gateway executes for a request and for a stream event, and hold them to limits.
     Instructions(instructions::Options),
+    /// Measure what a request costs against cores, connections, and the size of ledger and configuration.
+    Scale(scale::Options),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -52,5 +55,6 @@ fn main() -> anyhow::Result<()> {
         Command::Load(options) => runtime.block_on(load::run(options)),
         Command::Compare(options) => runtime.block_on(compare::run(options)),
         Command::Instructions(options) => runtime.block_on(instructions::run(options)),
+        Command::Scale(options) => runtime.block_on(scale::run(options)),
     }
 }

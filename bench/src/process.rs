@@ -25,11 +25,6 @@ impl Process {
         Ok(process)
     }
 
-    /// Its id.
-    pub(crate) fn pid(self) -> i32 {
-        self.pid
-    }
-
     /// CPU time used so far, in user and kernel mode, by it and its living descendants.
     ///
     /// The kernel's CPU-time clock counts what `utime + stime` of `/proc/PID/stat` counts, in nanoseconds
@@ -40,7 +35,23 @@ impl Process {
 
     /// Resident memory in bytes, of it and its living descendants.
     pub(crate) fn resident_bytes(self) -> anyhow::Result<u64> {
-        self.family().into_iter().map(resident_of).sum()
+        self.family()
+            .into_iter()
+            .map(|pid| status_of(pid, "VmRSS:"))
+            .sum()
+    }
+
+    /// The most resident memory so far, in bytes, of it and its living descendants.
+    pub(crate) fn peak_bytes(self) -> anyhow::Result<u64> {
+        self.family()
+            .into_iter()
+            .map(|pid| status_of(pid, "VmHWM:"))
+            .sum()
+    }
+
+    /// Its id.
+    pub(crate) fn pid(self) -> i32 {
+        self.pid
     }
 
     fn family(self) -> Vec<i32> {
@@ -90,12 +101,13 @@ fn ticks_in(stat: &str) -> Option<u64> {
     Some(fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?)
 }
 
-fn resident_of(pid: i32) -> anyhow::Result<u64> {
+/// A size of `/proc/PID/status`, in bytes.
+fn status_of(pid: i32, name: &'static str) -> anyhow::Result<u64> {
     let status =
         fs::read_to_string(format!("/proc/{pid}/status")).context("the server has ended")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    Ok(kib.context("/proc/PID/status has no VmRSS")? * 1024)
+    Ok(kib.with_context(|| format!("/proc/PID/status has no {name}"))? * 1024)
 }
 
 /// Keeps this thread, and what it starts from now on, on one core.
@@ -133,7 +145,9 @@ mod tests {
         while process.cpu_time().unwrap() - before < std::time::Duration::from_millis(2) {
             sum = (0..100_000_u64).fold(sum, u64::wrapping_add);
         }
-        assert!(process.resident_bytes().unwrap() > 100_000, "{sum}");
+        let resident = process.resident_bytes().unwrap();
+        assert!(resident > 100_000, "{sum}");
+        assert!(process.peak_bytes().unwrap() >= resident);
         assert!(Process::new(u32::MAX / 2).is_err());
     }
 }

@@ -84,7 +84,7 @@ fn align(table: &mut Table) {
 }
 
 /// Three significant digits, at least.
-fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),

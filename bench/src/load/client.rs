@@ -1,6 +1,6 @@
 //! One connection and one request at a time on it.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{cell::Cell, net::SocketAddr, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -24,6 +24,15 @@ pub(crate) struct Endpoint {
     headers: HeaderMap,
     body: Bytes,
     stream: bool,
+    variants: Rc<[Variant]>,
+    next: Rc<Cell<usize>>,
+}
+
+/// What is different from one request to the next.
+#[derive(Clone)]
+pub(crate) enum Variant {
+    Key(HeaderValue, HeaderValue),
+    Body(Bytes),
 }
 
 /// An open connection.
@@ -85,7 +94,45 @@ impl Endpoint {
             headers,
             body,
             stream,
+            variants: Rc::default(),
+            next: Rc::default(),
         })
+    }
+
+    /// Asks with these keys in turn.
+    pub(crate) fn with_keys(mut self, keys: &[String]) -> anyhow::Result<Self> {
+        let variant = |key: &String| {
+            let bearer = format!("Bearer {key}").parse()?;
+            anyhow::Ok(Variant::Key(bearer, key.parse()?))
+        };
+        self.variants = keys.iter().map(variant).collect::<anyhow::Result<_>>()?;
+        Ok(self)
+    }
+
+    /// Sends these bodies in turn.
+    pub(crate) fn with_bodies(mut self, bodies: Vec<Bytes>) -> Self {
+        self.variants = bodies.into_iter().map(Variant::Body).collect();
+        self
+    }
+
+    /// The next request.
+    fn request(&self) -> Request<Full<Bytes>> {
+        let (mut body, mut headers) = (self.body.clone(), self.headers.clone());
+        let number = self.next.get();
+        self.next.set(number.wrapping_add(1));
+        match self.variants.get(number % self.variants.len().max(1)) {
+            Some(Variant::Key(bearer, key)) => {
+                headers.insert(AUTHORIZATION, bearer.clone());
+                headers.insert(HeaderName::from_static("x-api-key"), key.clone());
+            }
+            Some(Variant::Body(other)) => body = other.clone(),
+            None => {}
+        }
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = headers;
+        request
     }
 
     pub(crate) async fn connect(&self) -> Result<Connection, Failure> {
@@ -128,10 +175,7 @@ impl Endpoint {
         on_frame: &mut dyn FnMut(),
     ) -> Result<Timing, Failure> {
         connection.ready().await.map_err(|_| Failure::Broken)?;
-        let mut request = Request::new(Full::new(self.body.clone()));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri.clone();
-        *request.headers_mut() = self.headers.clone();
+        let request = self.request();
         let start = Instant::now();
         let response = connection
             .send_request(request)

@@ -80,6 +80,14 @@ const SECONDS_MAX: f64 = 3_600.0;
 const CONNECTIONS_MAX: usize = 20_000;
 const RATE_MAX: f64 = 200_000.0;
 
+/// What is different from one request to the next, in turn.
+pub(crate) enum Variants {
+    /// The key.
+    Keys(Vec<String>),
+    /// The model that is asked for.
+    Models(Vec<String>),
+}
+
 /// A checked load, ready to run.
 pub(crate) struct Load {
     target: client::Endpoint,
@@ -90,6 +98,7 @@ pub(crate) struct Load {
     stagger: Duration,
     timeout: Duration,
     requests_max: u64,
+    dialect: Dialect,
     server: Option<Process>,
 }
 
@@ -135,6 +144,7 @@ impl Load {
             stagger: Duration::try_from_secs_f64(options.stagger)?,
             timeout: Duration::try_from_secs_f64(options.timeout)?,
             requests_max: options.requests.unwrap_or(u64::MAX),
+            dialect: options.dialect,
             server: options.server_pid.map(Process::new).transpose()?,
         })
     }
@@ -142,6 +152,19 @@ impl Load {
     /// Reports this process's CPU time.
     pub(crate) fn with_server(self, server: Option<Process>) -> Self {
         Self { server, ..self }
+    }
+
+    /// Sends requests that differ.
+    pub(crate) fn with_variants(mut self, variants: Variants) -> anyhow::Result<Self> {
+        self.target = match variants {
+            Variants::Keys(keys) => self.target.with_keys(&keys)?,
+            Variants::Models(models) => {
+                let body = |model: &String| answers::request(self.dialect, model, false, 120);
+                let bodies = models.iter().map(body).collect();
+                self.target.with_bodies(bodies)
+            }
+        };
+        Ok(self)
     }
 
     /// Runs it.
