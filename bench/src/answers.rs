@@ -58,20 +58,33 @@ pub(crate) struct Canned {
 }
 
 impl Canned {
-    pub(crate) fn new(dialect: Dialect, tokens: usize) -> Self {
+    /// Answers of so many tokens, and the tokens that their usage tells.
+    pub(crate) fn new(dialect: Dialect, tokens: usize, told: usize) -> Self {
         match dialect {
-            Dialect::Openai => openai(tokens),
-            Dialect::Anthropic => anthropic(tokens),
+            Dialect::Openai => openai(tokens, told),
+            Dialect::Anthropic => anthropic(tokens, told),
         }
     }
 }
 
 const PROMPT_TOKENS: usize = 24;
 
-fn openai(tokens: usize) -> Canned {
+/// Dimensions of the vector that an embedding has.
+const DIMENSIONS: usize = 256;
+
+/// The answer to a request for one embedding.
+pub(crate) fn embedding() -> Bytes {
+    let vector = vec![0.062_5; DIMENSIONS];
+    let body = json!({ "object": "list", "model": "mock",
+        "data": [{ "object": "embedding", "index": 0, "embedding": vector }],
+        "usage": { "prompt_tokens": PROMPT_TOKENS, "total_tokens": PROMPT_TOKENS } });
+    body.to_string().into()
+}
+
+fn openai(tokens: usize, told: usize) -> Canned {
     let text = "word ".repeat(tokens);
     let usage = json!({
-        "prompt_tokens": PROMPT_TOKENS, "completion_tokens": tokens, "total_tokens": PROMPT_TOKENS + tokens,
+        "prompt_tokens": PROMPT_TOKENS, "completion_tokens": told, "total_tokens": PROMPT_TOKENS + told,
         "prompt_tokens_details": { "cached_tokens": 0, "audio_tokens": 0 },
         "completion_tokens_details": { "reasoning_tokens": 0, "audio_tokens": 0,
             "accepted_prediction_tokens": 0, "rejected_prediction_tokens": 0 },
@@ -110,7 +123,7 @@ fn openai(tokens: usize) -> Canned {
     }
 }
 
-fn anthropic(tokens: usize) -> Canned {
+fn anthropic(tokens: usize, told: usize) -> Canned {
     let text = "word ".repeat(tokens);
     let usage = |output: usize| {
         json!({ "input_tokens": PROMPT_TOKENS, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0,
@@ -140,7 +153,7 @@ fn anthropic(tokens: usize) -> Canned {
         [
             event(json!({ "type": "content_block_stop", "index": 0 })),
             event(json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn", "stop_sequence": null },
-                "usage": { "output_tokens": tokens } })),
+                "usage": { "output_tokens": told } })),
             event(json!({ "type": "message_stop" })),
         ]
         .concat(),
@@ -149,7 +162,7 @@ fn anthropic(tokens: usize) -> Canned {
         body: message(
             json!([{ "type": "text", "text": text.trim_end() }]),
             json!("end_turn"),
-            tokens,
+            told,
         )
         .to_string()
         .into(),

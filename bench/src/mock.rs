@@ -1,7 +1,9 @@
-//! The mock upstream: canned answers, so that what is measured is the gateway in front of it.
+//! The mock upstream: canned answers, so that what is measured is the gateway in front of it, and faults on demand.
+
+mod events;
+mod fault;
 
 use std::{
-    convert::Infallible,
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
@@ -16,16 +18,21 @@ use http_body_util::{BodyExt as _, Either, Full};
 use hyper::{
     Request, Response, StatusCode,
     body::{Body, Frame, Incoming},
-    header::{CONTENT_TYPE, HeaderValue},
+    header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER},
 };
 use memchr::memmem;
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{Instant, Sleep};
+use tokio::{sync::mpsc::UnboundedReceiver, time::Sleep};
 
+use self::{
+    events::{Events, FLUSH},
+    fault::{Fault, FaultOptions, Faults},
+};
 use crate::{
-    answers::{Canned, Dialect},
+    answers::{Canned, Dialect, embedding},
     serve,
 };
+
+pub(crate) use fault::Reset;
 
 /// Options of `mock-upstream`.
 #[derive(Clone, Debug, clap::Args)]
@@ -34,10 +41,12 @@ pub(crate) struct Options {
     pub(crate) listen: serve::ListenOptions,
     #[command(flatten)]
     pub(crate) pace: Pace,
+    #[command(flatten)]
+    pub(crate) faults: FaultOptions,
 }
 
 /// How fast and how much it answers.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Pace {
     /// Tokens per answer.
     #[arg(long, default_value_t = 64)]
@@ -51,6 +60,19 @@ pub(crate) struct Pace {
     /// Milliseconds between the later tokens of a stream.
     #[arg(long, default_value_t = 10)]
     pub(crate) inter_token_ms: u64,
+    /// A script instead: milliseconds between the later tokens, in turn and again from the first, e.g. `5,5,500`.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) gaps_ms: Vec<u64>,
+}
+
+impl Pace {
+    /// The pause after so many tokens.
+    fn gap_ms(&self, sent: usize) -> u64 {
+        match self.gaps_ms.len() {
+            0 => self.inter_token_ms,
+            count => self.gaps_ms[sent.saturating_sub(1) % count],
+        }
+    }
 }
 
 /// What has been served, at `GET /__stats`.
@@ -66,24 +88,28 @@ struct Stats {
 pub(crate) struct Mock {
     openai: Canned,
     anthropic: Canned,
+    /// The same with usage that is wrong.
+    wrong: [Canned; 2],
+    embedding: Bytes,
     pace: Pace,
     /// Tells when the next token of the only stream may be sent, in place of the clock.
     steps: Option<Mutex<UnboundedReceiver<()>>>,
+    faults: Faults,
     stats: Stats,
 }
 
 /// Serves until interrupted.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    let mock = Mock::new(options.pace);
-    serve::run(options.listen, move |request| {
-        respond(Arc::clone(&mock), request)
+    let mock = Mock::new(options.pace, options.faults)?;
+    serve::run(options.listen, move |request, reset| {
+        respond(Arc::clone(&mock), request, Arc::clone(reset))
     })
     .await
 }
 
 impl Mock {
-    pub(crate) fn new(pace: Pace) -> Arc<Self> {
-        Self::with_steps(pace, None)
+    fn new(pace: Pace, faults: FaultOptions) -> anyhow::Result<Arc<Self>> {
+        Ok(Self::with_steps(pace, Faults::new(faults)?, None))
     }
 
     /// A mock that sends each further token when told so. For one stream at a time.
@@ -93,19 +119,26 @@ impl Mock {
             latency_ms: 0,
             first_token_ms: 0,
             inter_token_ms: 0,
+            gaps_ms: Vec::new(),
         };
-        Self::with_steps(pace, Some(Mutex::new(steps)))
+        Self::with_steps(pace, Faults::none(), Some(Mutex::new(steps)))
     }
 
-    fn with_steps(pace: Pace, steps: Option<Mutex<UnboundedReceiver<()>>>) -> Arc<Self> {
-        let canned = |dialect| Canned::new(dialect, pace.tokens);
-        let (openai, anthropic) = (canned(Dialect::Openai), canned(Dialect::Anthropic));
+    fn with_steps(
+        pace: Pace,
+        faults: Faults,
+        steps: Option<Mutex<UnboundedReceiver<()>>>,
+    ) -> Arc<Self> {
+        let canned = |dialect, factor| Canned::new(dialect, pace.tokens, pace.tokens * factor);
         Arc::new(Self {
-            openai,
-            anthropic,
-            pace,
+            openai: canned(Dialect::Openai, 1),
+            anthropic: canned(Dialect::Anthropic, 1),
+            wrong: [Dialect::Openai, Dialect::Anthropic].map(|dialect| canned(dialect, 1_000)),
+            embedding: embedding(),
+            faults,
             steps,
             stats: Stats::default(),
+            pace,
         })
     }
 
@@ -114,18 +147,33 @@ impl Mock {
         let body = serde_json::json!({
             "requests": count(&self.stats.requests), "served": count(&self.stats.served),
             "aborted": count(&self.stats.aborted), "events": count(&self.stats.events),
+            "faults": self.faults.counts(),
         });
         json(StatusCode::OK, body.to_string().into())
     }
+
+    fn canned(&self, dialect: Dialect, fault: Option<Fault>) -> &Canned {
+        match (dialect, fault) {
+            (Dialect::Openai, Some(Fault::Usage)) => &self.wrong[0],
+            (Dialect::Anthropic, Some(Fault::Usage)) => &self.wrong[1],
+            (Dialect::Openai, _) => &self.openai,
+            (Dialect::Anthropic, _) => &self.anthropic,
+        }
+    }
 }
 
-type MockBody = Either<Full<Bytes>, Events>;
+type MockBody = Either<Full<Bytes>, Either<Events, Broken>>;
 
 /// Answers one request.
-pub(crate) async fn respond(mock: Arc<Mock>, request: Request<Incoming>) -> Response<MockBody> {
+pub(crate) async fn respond(
+    mock: Arc<Mock>,
+    request: Request<Incoming>,
+    reset: Reset,
+) -> Response<MockBody> {
     let path = request.uri().path();
+    let is_embedding = path.ends_with("/embeddings");
     let dialect = match path {
-        path if path.ends_with("/chat/completions") => Dialect::Openai,
+        path if path.ends_with("/chat/completions") || is_embedding => Dialect::Openai,
         path if path.ends_with("/messages") => Dialect::Anthropic,
         "/__stats" => return mock.stats(),
         path if path.ends_with("/models") => {
@@ -141,32 +189,77 @@ pub(crate) async fn respond(mock: Arc<Mock>, request: Request<Incoming>) -> Resp
         }
     };
     mock.stats.requests.fetch_add(1, Relaxed);
-    let Ok(body) = request.into_body().collect().await else {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = body.collect().await else {
         mock.stats.aborted.fetch_add(1, Relaxed);
         return json(StatusCode::BAD_REQUEST, Bytes::new());
     };
     let body = body.to_bytes();
-    if is_set(&body, b"\"stream\"") {
+    let fault = mock.faults.of(&parts.headers, &body);
+    if fault == Some(Fault::Slow) {
+        tokio::time::sleep(Duration::from_millis(mock.faults.options.slow_ms)).await;
+    }
+    if let Some(refusal) = fault.and_then(|fault| refusal(&mock, dialect, fault)) {
+        mock.stats.served.fetch_add(1, Relaxed);
+        return refusal;
+    }
+    if !is_embedding && is_set(&body, b"\"stream\"") {
         let usage = is_set(&body, b"\"include_usage\"");
-        let mut response = Response::new(Either::Right(Events::new(mock, dialect, usage)));
+        let events = Events::new(mock, dialect, usage, fault, reset);
+        let mut response = Response::new(Either::Right(Either::Left(events)));
         response.headers_mut().insert(
             CONTENT_TYPE,
             HeaderValue::from_static("text/event-stream; charset=utf-8"),
         );
         return response;
     }
+    let whole = if is_embedding {
+        mock.embedding.clone()
+    } else {
+        mock.canned(dialect, fault).body.clone()
+    };
     if mock.pace.latency_ms > 0 {
         tokio::time::sleep(Duration::from_millis(mock.pace.latency_ms)).await;
     }
-    mock.stats.served.fetch_add(1, Relaxed);
-    json(StatusCode::OK, mock.canned(dialect).body.clone())
+    at_once(&mock, whole, fault, &reset).await
 }
 
-impl Mock {
-    fn canned(&self, dialect: Dialect) -> &Canned {
-        match dialect {
-            Dialect::Openai => &self.openai,
-            Dialect::Anthropic => &self.anthropic,
+/// An answer that is not streamed.
+async fn at_once(
+    mock: &Arc<Mock>,
+    whole: Bytes,
+    fault: Option<Fault>,
+    reset: &Reset,
+) -> Response<MockBody> {
+    let cut = || {
+        mock.stats.aborted.fetch_add(1, Relaxed);
+        let half = whole.slice(..whole.len() / 2);
+        let mut response = Response::new(Either::Right(Either::Right(Broken::new(half))));
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        response
+    };
+    match fault {
+        Some(Fault::Stall) => {
+            // The client that leaves ends it.
+            let _aborted = Aborted(Arc::clone(mock));
+            std::future::pending().await
+        }
+        Some(Fault::Half) => cut(),
+        Some(Fault::Reset) => {
+            reset.store(true, Relaxed);
+            cut()
+        }
+        Some(Fault::Malformed) => {
+            mock.stats.served.fetch_add(1, Relaxed);
+            json(
+                StatusCode::OK,
+                Bytes::from_static(b"{\"id\": \"chatcmpl-\"oops}"),
+            )
+        }
+        _ => {
+            mock.stats.served.fetch_add(1, Relaxed);
+            json(StatusCode::OK, whole)
         }
     }
 }
@@ -193,6 +286,36 @@ impl Mock {
     }
 }
 
+/// Counts an answer that nobody waited for.
+struct Aborted(Arc<Mock>);
+
+impl Drop for Aborted {
+    fn drop(&mut self) {
+        self.0.stats.aborted.fetch_add(1, Relaxed);
+    }
+}
+
+/// The error of a fault that is a status.
+fn refusal(mock: &Mock, dialect: Dialect, fault: Fault) -> Option<Response<MockBody>> {
+    let (status, kind) = match fault {
+        Fault::TooMany => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error"),
+        Fault::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "api_error"),
+        Fault::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "overloaded_error"),
+        _ => return None,
+    };
+    let error = serde_json::json!({ "type": kind, "message": "a fault of the mock upstream" });
+    let body = match dialect {
+        Dialect::Openai => serde_json::json!({ "error": error }),
+        Dialect::Anthropic => serde_json::json!({ "type": "error", "error": error }),
+    };
+    let mut response = json(status, body.to_string().into());
+    if fault == Fault::TooMany {
+        let seconds = HeaderValue::from(mock.faults.options.retry_after_s);
+        response.headers_mut().insert(RETRY_AFTER, seconds);
+    }
+    Some(response)
+}
+
 /// Whether the body has `name: true`, without parsing it: the mock must stay cheaper than what it measures.
 fn is_set(body: &[u8], name: &[u8]) -> bool {
     memmem::find_iter(body, name).any(|at| {
@@ -211,111 +334,38 @@ fn json(status: StatusCode, body: Bytes) -> Response<MockBody> {
     response
 }
 
-/// The events of one stream, each written at its time.
-pub(crate) struct Events {
-    mock: Arc<Mock>,
-    dialect: Dialect,
-    usage: bool,
-    /// Tokens sent; after the last comes the close.
-    sent: usize,
-    ended: bool,
-    timer: Option<Pin<Box<Sleep>>>,
-    next_at: Instant,
+/// The connection ends in the middle of an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("cut by a fault")]
+pub(crate) struct Cut;
+
+/// A part of a body, then the end of the connection.
+pub(crate) struct Broken {
+    part: Option<Bytes>,
+    timer: Pin<Box<Sleep>>,
 }
 
-impl Events {
-    fn new(mock: Arc<Mock>, dialect: Dialect, usage: bool) -> Self {
-        mock.forget_steps();
-        let delay = Duration::from_millis(mock.pace.first_token_ms);
-        let next_at = Instant::now() + delay;
-        let timer = (!delay.is_zero()).then(|| Box::pin(tokio::time::sleep_until(next_at)));
+impl Broken {
+    fn new(part: Bytes) -> Self {
         Self {
-            mock,
-            dialect,
-            usage,
-            sent: 0,
-            ended: false,
-            timer,
-            next_at,
-        }
-    }
-
-    fn next(&mut self) -> Bytes {
-        let canned = self.mock.canned(self.dialect);
-        let (bytes, events) = if self.sent == 0 {
-            (canned.first.clone(), canned.first_events)
-        } else if self.sent < self.mock.pace.tokens {
-            (canned.token.clone(), 1)
-        } else if self.usage {
-            (
-                canned.close_with_usage.clone(),
-                canned.close_events + u64::from(self.dialect == Dialect::Openai),
-            )
-        } else {
-            (canned.close.clone(), canned.close_events)
-        };
-        self.ended = self.sent > 0 && self.sent >= self.mock.pace.tokens;
-        self.sent += 1;
-        let stats = &self.mock.stats;
-        stats.events.fetch_add(events, Relaxed);
-        if self.ended {
-            stats.served.fetch_add(1, Relaxed);
-        } else {
-            // The close comes with the last token, as vendors send it.
-            let gap = if self.sent >= self.mock.pace.tokens {
-                0
-            } else {
-                self.mock.pace.inter_token_ms
-            };
-            self.arm(gap);
-        }
-        bytes
-    }
-
-    fn arm(&mut self, gap_ms: u64) {
-        self.next_at += Duration::from_millis(gap_ms);
-        if gap_ms == 0 {
-            self.timer = None;
-        } else if let Some(timer) = &mut self.timer {
-            timer.as_mut().reset(self.next_at);
-        } else {
-            self.timer = Some(Box::pin(tokio::time::sleep_until(self.next_at)));
+            part: Some(part),
+            timer: Box::pin(tokio::time::sleep(FLUSH)),
         }
     }
 }
 
-impl Body for Events {
+impl Body for Broken {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Cut;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.ended {
-            return Poll::Ready(None);
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if let Some(part) = self.part.take() {
+            return Poll::Ready(Some(Ok(Frame::data(part))));
         }
-        if let Some(timer) = &mut self.timer
-            && timer.as_mut().poll(cx).is_pending()
-        {
-            return Poll::Pending;
-        }
-        if self.mock.poll_step(self.sent, cx).is_pending() {
-            return Poll::Pending;
-        }
-        Poll::Ready(Some(Ok(Frame::data(self.next()))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.ended
-    }
-}
-
-impl Drop for Events {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.mock.stats.aborted.fetch_add(1, Relaxed);
-        }
+        self.timer.as_mut().poll(cx).map(|()| Some(Err(Cut)))
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Options {
 /// Serves until interrupted.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let proxy = Proxy::new(loopback::target(&options.upstream)?);
-    serve::run(options.listen, move |request| {
+    serve::run(options.listen, move |request, _| {
         proxy.clone().forward(request)
     })
     .await

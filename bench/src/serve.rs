@@ -1,6 +1,13 @@
 //! The accept loop that the mock upstream and the bare proxy share.
 
-use std::{convert::Infallible, io::Write as _, net::SocketAddr};
+use std::{
+    convert::Infallible,
+    io::{self, Write as _},
+    net::SocketAddr,
+    pin::Pin,
+    sync::atomic::Ordering::Relaxed,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use hyper::{
@@ -10,7 +17,12 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{io::AsyncReadExt as _, net::TcpListener};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+};
+
+use crate::mock::Reset;
 
 /// Options of a server process.
 #[derive(Clone, Copy, Debug, clap::Args)]
@@ -26,7 +38,7 @@ pub(crate) struct ListenOptions {
 /// Binds, prints the URL and serves HTTP/1.1 until interrupted.
 pub(crate) async fn run<H, F, B>(options: ListenOptions, handler: H) -> anyhow::Result<()>
 where
-    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Request<Incoming>, &Reset) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
@@ -44,7 +56,7 @@ where
 /// Serves connections forever.
 pub(crate) async fn accept<H, F, B>(listener: TcpListener, handler: H)
 where
-    H: Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    H: Fn(Request<Incoming>, &Reset) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
@@ -59,15 +71,75 @@ where
         }
         let handler = handler.clone();
         tokio::spawn(async move {
+            let reset = Reset::default();
             let service = service_fn(|request| {
-                let response = handler(request);
+                let response = handler(request, &reset);
                 async move { Ok::<_, Infallible>(response.await) }
             });
             let mut server = http1::Builder::new();
             server.timer(TokioTimer::new()).pipeline_flush(true);
             // Clients that leave end a connection with an error; the load generator counts those that matter.
+            let stream = Closing {
+                stream,
+                reset: Reset::clone(&reset),
+            };
             let _ = server.serve_connection(TokioIo::new(stream), service).await;
         });
+    }
+}
+
+/// A connection that ends as its handler wishes.
+struct Closing {
+    stream: TcpStream,
+    reset: Reset,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if self.reset.load(Relaxed) {
+            // A connection that has gone already needs no reset.
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for Closing {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Closing {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 }
 

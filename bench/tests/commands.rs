@@ -5,63 +5,16 @@
     reason = "the helpers of tests may fail as tests do"
 )]
 
+mod server;
+
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
+    io::{Read as _, Write as _},
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output},
 };
 
 use serde_json::Value;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_freehold-bench");
-
-/// A server subcommand that ends with this value.
-struct Server {
-    child: Child,
-    url: String,
-}
-
-impl Server {
-    fn start(arguments: &[&str]) -> Self {
-        let mut command = Command::new(PROGRAM);
-        command
-            .args(arguments)
-            .arg("--until-stdin-closes")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut url = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut url)
-            .unwrap();
-        Self {
-            child,
-            url: url.trim().to_owned(),
-        }
-    }
-
-    fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.url.strip_prefix("http://").unwrap()).unwrap()
-    }
-
-    fn stats(&self) -> Value {
-        let mut stream = self.connect();
-        stream
-            .write_all(b"GET /__stats HTTP/1.1\r\nhost: mock\r\nconnection: close\r\n\r\n")
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.child.stdin.take());
-        self.child.wait().unwrap();
-    }
-}
+use server::{PROGRAM, Server};
 
 fn bench(arguments: &[&str]) -> Output {
     Command::new(PROGRAM).args(arguments).output().unwrap()
@@ -103,7 +56,7 @@ fn a_counted_load_is_served_exactly() {
             (&plain["requests"], &plain["failures"]),
             (&12.into(), &serde_json::json!({}))
         );
-        let pid = mock.child.id().to_string();
+        let pid = mock.id().to_string();
         let streamed = load(
             &mock.url,
             &[common.as_slice(), &["--stream", "--server-pid", &pid]].concat(),

@@ -146,9 +146,13 @@ async fn upstream(tokens: usize, steps: mpsc::UnboundedReceiver<()>) -> anyhow::
     let mock = Mock::stepwise(tokens, steps);
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let url = format!("http://{}", listener.local_addr()?);
-    tokio::spawn(serve::accept(listener, move |request| {
-        mock::respond(std::sync::Arc::clone(&mock), request)
-    }));
+    tokio::spawn(serve::accept(
+        listener,
+        move |request, reset: &mock::Reset| {
+            let (mock, reset) = (std::sync::Arc::clone(&mock), std::sync::Arc::clone(reset));
+            mock::respond(mock, request, reset)
+        },
+    ));
     Ok(url)
 }
 
