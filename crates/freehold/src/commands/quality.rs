@@ -31,6 +31,7 @@ struct Line {
     requests: u64,
     completed: u64,
     failed: u64,
+    refused: u64,
     #[serde(flatten)]
     agent: AgentTotals,
     /// How often users gave a score.
@@ -112,12 +113,14 @@ fn add_requests(lines: &mut BTreeMap<Group, Line>, row: &UsageRow) {
         requests,
         completed,
         failed,
+        refused,
         agent,
         ..
     } = row.totals;
     line.requests += requests;
     line.completed += completed;
     line.failed += failed;
+    line.refused += refused;
     line.agent.tool_results += agent.tool_results;
     line.agent.tool_errors += agent.tool_errors;
     line.agent.repeated_calls += agent.repeated_calls;
@@ -169,6 +172,7 @@ fn told(lines: &[Line], by: &[QualityBy]) -> String {
             "requests",
             "completed",
             "failed",
+            "refused",
             "score",
             "scores",
             "tool results",
@@ -196,6 +200,7 @@ fn told(lines: &[Line], by: &[QualityBy]) -> String {
             line.requests.to_string(),
             share(line.completed, line.requests),
             line.failed.to_string(),
+            line.refused.to_string(),
             line.mean_score
                 .map_or_else(|| "-".to_owned(), |mean| format!("{mean:.3}")),
             line.feedback.to_string(),

@@ -12,7 +12,8 @@ pub(super) fn connections_max(wanted: usize) -> usize {
         return wanted;
     };
     let fit = fit(wanted, limit);
-    if fit < wanted {
+    // A few less than wanted need nobody's attention.
+    if fit < wanted / 2 {
         tracing::warn!(
             "at most {fit} connections at a time, as this process may open {limit} files: `ulimit -n` (or LimitNOFILE) \
              gives room for `server.connections_max: {wanted}`"
