@@ -32,6 +32,8 @@ TABLE
         # The proof that a sealed gateway calls nobody runs in a network namespace; only Linux has them.
         if [[ $(uname -s) == Linux ]]; then
             command -v unshare >/dev/null || printf 'util-linux\n'
+            # Programs that score run in a sandbox.
+            command -v bwrap >/dev/null || printf 'bubblewrap\n'
             PATH=$PATH:/usr/sbin:/sbin command -v ip >/dev/null || printf 'iproute2\n'
             # Counts the instructions of a request.
             command -v vgdb >/dev/null || printf 'valgrind\n'

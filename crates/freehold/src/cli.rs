@@ -31,7 +31,7 @@ pub(crate) use drift::{
 };
 pub(crate) use eval::{
     CompareArgs, EvalArgs, EvalCiArgs, EvalCommand, EvalDatasetArgs, EvalJudgeArgs, EvalReplayArgs,
-    EvalReviewArgs, EvalRunArgs, EvalShowArgs, ScoringArgs,
+    EvalReviewArgs, EvalRunArgs, EvalShowArgs, SandboxArgs, ScoringArgs,
 };
 pub(crate) use export::{ExportArgs, ExportFormat};
 pub(crate) use feedback::{FeedbackArgs, FeedbackBy};

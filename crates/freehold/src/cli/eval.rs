@@ -90,6 +90,7 @@ Examples:
   freehold eval run qa.jsonl --model m --scorer number=1% --dry-run     say what would be sent
   freehold eval run mails.jsonl --model m --scorer judge=rubric.md --judge-model openai/gpt-4o-mini
   freehold eval run code.jsonl --model m --scorer command=./check.sh
+  freehold eval run code.jsonl --model m --scorer command=./check.py --scorer-read cases/
 
 Scorers: exact, normalised, contains, regex[=PATTERN], assert, json, json-schema=FILE, fields,
 number[=TOLERANCE or %], label[=A,B,...], chrf, rouge-l, judge=RUBRIC, embedding=MODEL, command=PROGRAM")]
@@ -182,6 +183,23 @@ pub(crate) struct ScoringArgs {
     /// End a program that scores after so many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) scorer_timeout: u64,
+    /// How a program that scores is kept from everything else.
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgs,
+}
+
+/// How a program that scores is kept from everything else. A suite cannot say it, only who runs it.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SandboxArgs {
+    /// What a program that scores may read besides itself and the system's programs; again for more
+    #[arg(long, value_name = "PATH")]
+    pub(crate) scorer_read: Vec<PathBuf>,
+    /// Memory that each process of a program that scores may map
+    #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(16..))]
+    pub(crate) scorer_memory: u32,
+    /// Run a program that scores with your user's rights, files and network; only for programs and answers you trust
+    #[arg(long, conflicts_with_all = ["scorer_read", "scorer_memory"])]
+    pub(crate) scorer_unsandboxed: bool,
 }
 
 /// What to show.
@@ -306,6 +324,9 @@ pub(crate) struct EvalCiArgs {
     /// Write how the checks ended there, as JUnit's XML
     #[arg(long, value_name = "FILE")]
     pub(crate) junit: Option<PathBuf>,
+    /// How a program that scores is kept from everything else.
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgs,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

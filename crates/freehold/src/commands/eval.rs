@@ -12,6 +12,7 @@ mod program;
 pub(super) mod record;
 mod replay;
 mod review;
+mod sandbox;
 mod send;
 mod show;
 mod stored;

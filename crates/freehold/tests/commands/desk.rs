@@ -37,8 +37,14 @@ impl Desk {
 
     /// Runs a command to its end. Files are named relative to the directory.
     pub(crate) fn run(&self, arguments: &[&str]) -> Told {
+        self.run_with(&[], arguments)
+    }
+
+    /// The same, with more in its environment.
+    pub(crate) fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Told {
         let output = Command::new(env!("CARGO_BIN_EXE_freehold"))
             .env_clear()
+            .envs(variables.iter().copied())
             .env("FREEHOLD_HOME", self.path("home"))
             .env("HOME", self.folder.path())
             .env("SERVER_KEY", "the-key")

@@ -15,6 +15,7 @@ mod operators;
 mod oracle;
 mod policy;
 mod program;
+mod programs;
 mod prompts;
 mod refusals;
 mod replay;

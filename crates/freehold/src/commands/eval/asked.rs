@@ -16,6 +16,7 @@ use super::ask::{Answer, Asker, Failure};
 use super::plan::{Prices, input_tokens};
 use super::program::Program;
 use super::record::Settings;
+use super::sandbox::Sandbox;
 use crate::cli::{EvalRunArgs, ScoringArgs};
 use crate::commands::model_server;
 
@@ -158,7 +159,8 @@ impl Panel {
             }
             Some(("command", path)) => {
                 let timeout = Duration::from_secs(from.args.scorer_timeout);
-                let (program, spec) = Program::new(path, timeout, keeps_answers)?;
+                let sandbox = Sandbox::of(&from.args.sandbox)?;
+                let (program, spec) = Program::new(path, timeout, sandbox, keeps_answers)?;
                 (Kind::Program(program), spec)
             }
             _ => return Ok(None),

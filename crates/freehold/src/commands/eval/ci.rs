@@ -201,6 +201,7 @@ fn asked(suite: &Suite, args: &EvalCiArgs, folder: &Path, out: PathBuf) -> Resul
             scorer_key_env: suite.scorer_key_env.clone(),
             scorer_price_as: suite.scorer_price_as.clone(),
             scorer_timeout: suite.scorer_timeout.unwrap_or(10).max(1),
+            sandbox: args.sandbox.clone(),
         },
         json: args.json,
     })

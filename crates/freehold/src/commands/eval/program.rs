@@ -1,9 +1,9 @@
 //! A program as a scorer: the case on standard input, its score on standard output.
 //!
-//! It runs in an empty directory of its own, without this process's environment, in a process group that is killed when
-//! its time is over. That keeps accidents small. It is no sandbox against malice: the program has this user's rights,
-//! files and network.
+//! It runs in a [`Sandbox`], unless that is declined: then it runs in an empty directory of its own, without this process's
+//! environment, in a process group that is killed when its time is over, with this user's rights, files and network.
 
+use std::ffi::OsStr;
 use std::io::{Read, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use super::sandbox::Sandbox;
 use crate::commands::usage::printable;
 
 /// More output than this is no score.
@@ -35,12 +36,18 @@ const LOOK: Duration = Duration::from_millis(5);
 pub(super) struct Program {
     path: PathBuf,
     timeout: Duration,
+    sandbox: Option<Sandbox>,
     /// Whether what it says is wrong may be told: it may quote the answer.
     tells: bool,
 }
 
 impl Program {
-    pub(super) fn new(path: &str, timeout: Duration, tells: bool) -> Result<(Self, ScorerSpec)> {
+    pub(super) fn new(
+        path: &str,
+        timeout: Duration,
+        sandbox: Option<Sandbox>,
+        tells: bool,
+    ) -> Result<(Self, ScorerSpec)> {
         let whole = Path::new(path)
             .canonicalize()
             .with_context(|| format!("there is no program {path}"))?;
@@ -61,6 +68,7 @@ impl Program {
         let program = Self {
             path: whole,
             timeout,
+            sandbox,
             tells,
         };
         Ok((program, spec))
@@ -82,12 +90,17 @@ impl Program {
 
     fn run(&self, input: String) -> Result<Outcome> {
         let place = tempfile::tempdir().context("cannot make a directory for it")?;
-        let mut child = Command::new(&self.path)
+        let mut command = match &self.sandbox {
+            Some(sandbox) => {
+                let mut command = sandbox.command(Some(&self.path), self.timeout);
+                command.arg(&self.path);
+                command
+            }
+            None => Command::new(&self.path),
+        };
+        let mut child = command
             .env_clear()
-            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-            .env("LANG", "C.UTF-8")
-            .env("HOME", place.path())
-            .env("TMPDIR", place.path())
+            .envs(environment(place.path().as_os_str()))
             .current_dir(place.path())
             .process_group(0)
             .stdin(Stdio::piped())
@@ -141,10 +154,36 @@ impl Program {
         };
         let complained = if self.tells { complained } else { None };
         Ok(judged(
-            status,
+            ended(status, self.sandbox.is_some()),
             &said.unwrap_or_default(),
             &complained.unwrap_or_default(),
         ))
+    }
+}
+
+/// All of a program's environment, where this is its own directory.
+pub(super) fn environment(room: &OsStr) -> [(&str, &OsStr); 4] {
+    [
+        ("PATH", OsStr::new("/usr/local/bin:/usr/bin:/bin")),
+        ("LANG", OsStr::new("C.UTF-8")),
+        ("HOME", room),
+        ("TMPDIR", room),
+    ]
+}
+
+/// How a program ended.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Code(i32),
+    Signal(i32),
+}
+
+/// Bubblewrap ends with 128 and the signal's number if a signal ended the program, as shells do.
+fn ended(status: ExitStatus, wrapped: bool) -> End {
+    match status.code() {
+        Some(code) if wrapped && code > 128 => End::Signal(code - 128),
+        Some(code) => End::Code(code),
+        None => End::Signal(status.signal().unwrap_or_default()),
     }
 }
 
@@ -164,7 +203,7 @@ fn gathered(mut from: impl Read + Send + 'static) -> mpsc::Receiver<Vec<u8>> {
 }
 
 /// A number from 0 to 1 and status 0; or nothing, and then status 0 is right and 1 is wrong.
-fn judged(status: ExitStatus, said: &[u8], complained: &[u8]) -> Outcome {
+fn judged(end: End, said: &[u8], complained: &[u8]) -> Outcome {
     let complaint = || {
         let text = String::from_utf8_lossy(complained);
         let last = text.lines().rev().find(|line| !line.trim().is_empty());
@@ -185,16 +224,17 @@ fn judged(status: ExitStatus, said: &[u8], complained: &[u8]) -> Outcome {
     }
     let said = String::from_utf8_lossy(said);
     let said = said.trim();
-    match (status.code(), said.is_empty()) {
-        (Some(0), true) => Outcome::of(1.0, ""),
-        (Some(1), true) => Outcome::of(0.0, complaint().trim_start_matches(": ")),
-        (Some(0), false) => match said.parse::<f64>() {
+    match (end, said.is_empty()) {
+        (End::Code(0), true) => Outcome::of(1.0, ""),
+        (End::Code(1), true) => Outcome::of(0.0, complaint().trim_start_matches(": ")),
+        (End::Code(0), false) => match said.parse::<f64>() {
             Ok(score) => Outcome::of(score, ""),
             Err(_) => Outcome::failed("the program did not write a number from 0 to 1"),
         },
-        (Some(code), _) => Outcome::failed(format!("the program ended with {code}{}", complaint())),
-        (None, _) => {
-            let signal = status.signal().unwrap_or_default();
+        (End::Code(code), _) => {
+            Outcome::failed(format!("the program ended with {code}{}", complaint()))
+        }
+        (End::Signal(signal), _) => {
             Outcome::failed(format!("signal {signal} ended the program{}", complaint()))
         }
     }
