@@ -266,6 +266,25 @@ pub(crate) fn members(text: &[u8], start: usize) -> Option<Vec<Member<'_>>> {
     }
 }
 
+/// The places of the elements of the list that starts at `start`. As for [`members`], the text must be valid JSON.
+pub(crate) fn elements(text: &[u8], start: usize) -> Option<Vec<Range<usize>>> {
+    let mut scan = Scan { text, at: start };
+    let mut found = Vec::new();
+    scan.expect(b'[')?;
+    if scan.peek()? == b']' {
+        return Some(found);
+    }
+    loop {
+        scan.peek()?;
+        found.push(scan.value()?);
+        match scan.peek()? {
+            b',' => scan.at += 1,
+            b']' => return Some(found),
+            _ => return None,
+        }
+    }
+}
+
 fn unescape(quoted: &[u8]) -> Option<Cow<'_, str>> {
     let inner = quoted.get(1..quoted.len().checked_sub(1)?)?;
     if memchr::memchr(b'\\', inner).is_none() {

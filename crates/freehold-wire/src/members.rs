@@ -2,48 +2,55 @@
 //! and not read, and no tree is built of what is passed on as it came.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use freehold_types::Error;
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
 use crate::error_body::garbled;
+use crate::json;
 
-type Member<'a> = (Cow<'a, str>, &'a RawValue);
+type Member<'a> = (Cow<'a, str>, &'a str);
 
 /// The members, in their order. Of two with one name, the last one counts.
 #[derive(Debug, Default)]
 pub(crate) struct Members<'a>(SmallVec<[Member<'a>; 12]>);
 
 impl<'a> Members<'a> {
-    /// Takes a text apart.
+    /// Takes a text apart; `None` when it is no object.
     ///
     /// # Errors
     /// When it is no JSON.
     pub(crate) fn of(text: &'a str) -> Result<Option<Self>, Error> {
-        if !text.trim_start().starts_with('{') {
-            // Whether it is JSON at all is still to be told.
-            return serde_json::from_str::<&RawValue>(text)
-                .map(|_| None)
-                .map_err(not_json);
+        // The one look at every byte: what follows goes from quote to quote.
+        let checked: &RawValue = serde_json::from_str(text).map_err(not_json)?;
+        Self::within(checked.get())
+    }
+
+    /// Takes apart what stands in a text that was taken apart; `None` when it is no object.
+    ///
+    /// # Errors
+    /// When a name in it cannot be read.
+    pub(crate) fn within(text: &'a str) -> Result<Option<Self>, Error> {
+        if !text.starts_with('{') {
+            return Ok(None);
         }
-        serde_json::from_str(text).map(Some).map_err(not_json)
+        let found = json::members(text.as_bytes(), 0).ok_or_else(unreadable)?;
+        let member = |member: json::Member<'a>| Some((member.key, text.get(member.value_span)?));
+        let members: Option<_> = found.into_iter().map(member).collect();
+        members.map(|all| Some(Self(all))).ok_or_else(unreadable)
     }
 
     /// Takes one out; `None` when it is not there.
     pub(crate) fn take(&mut self, name: &str) -> Option<&'a str> {
-        let mut found = None;
-        self.0.retain(|(key, value)| {
-            let is_it = key == name;
-            if is_it {
-                found = Some(value.get());
-            }
-            !is_it
-        });
-        found
+        let (_, value) = *self.find(name)?;
+        self.0.retain(|(key, _)| key != name);
+        Some(value)
+    }
+
+    fn find(&self, name: &str) -> Option<&Member<'a>> {
+        self.0.iter().rev().find(|(key, _)| key == name)
     }
 
     /// Takes a text out; `None` when it is not there, or no text.
@@ -64,9 +71,8 @@ impl<'a> Members<'a> {
     /// # Errors
     /// As for [`Members::text`].
     pub(crate) fn peek_text(&self, name: &str) -> Result<Option<String>, Error> {
-        let found = self.0.iter().rev().find(|(key, _)| key == name);
-        match found.map(|(_, value)| value.get()) {
-            Some(text) if text.starts_with('"') => {
+        match self.find(name) {
+            Some((_, text)) if text.starts_with('"') => {
                 serde_json::from_str(text).map(Some).map_err(not_json)
             }
             _ => Ok(None),
@@ -93,79 +99,29 @@ impl<'a> Members<'a> {
     pub(crate) fn rest(self) -> Result<Map<String, Value>, Error> {
         let mut map = Map::new();
         for (key, text) in self.0 {
-            map.insert(key.into_owned(), value(text.get())?);
+            map.insert(key.into_owned(), value(text)?);
         }
         map.retain(|_, value| !value.is_null());
         Ok(map)
     }
 }
 
-/// The elements of a list, as they stand in the text; `None` when it is no list.
-///
-/// # Errors
-/// When it is no JSON.
-pub(crate) fn elements(text: &str) -> Result<Option<Vec<&RawValue>>, Error> {
-    if !text.starts_with('[') {
-        return Ok(None);
-    }
-    serde_json::from_str(text).map(Some).map_err(not_json)
+/// The elements of a list in a text that was taken apart, as they stand there; `None` when it is no list.
+pub(crate) fn elements(text: &str) -> Option<Vec<&str>> {
+    let found = json::elements(text.as_bytes(), 0)?;
+    found.into_iter().map(|span| text.get(span)).collect()
 }
 
 fn value(text: &str) -> Result<Value, Error> {
     serde_json::from_str(text).map_err(not_json)
 }
 
+fn unreadable() -> Error {
+    garbled("it is not JSON (a name in it cannot be read)")
+}
+
 fn not_json(error: serde_json::Error) -> Error {
     garbled(format_args!("it is not JSON ({:?})", error.classify()))
-}
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Members::default();
-                while let Some(key) = access.next_key_seed(Key)? {
-                    members.0.push((key, access.next_value()?));
-                }
-                Ok(members)
-            }
-        }
-        deserializer.deserialize_map(Object)
-    }
-}
-
-/// A name, borrowed where it has no escapes.
-struct Key;
-
-impl<'de> DeserializeSeed<'de> for Key {
-    type Value = Cow<'de, str>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Key {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(text))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text.to_owned()))
-    }
 }
 
 #[cfg(test)]
@@ -190,6 +146,30 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_within_is_taken_apart_without_another_look() {
+        let text = r#"{"list": [ {"a": "]},{", "b": [1, 2]}, "x\"]", -1.5e3 , null, [] ], "empty": [ ], "none": 7}"#;
+        let members = Members::of(text).unwrap().unwrap();
+        let mut members = members;
+        let list = elements(members.take("list").unwrap()).unwrap();
+        assert_eq!(
+            list,
+            [
+                r#"{"a": "]},{", "b": [1, 2]}"#,
+                r#""x\"]""#,
+                "-1.5e3",
+                "null",
+                "[]"
+            ]
+        );
+        let mut inner = Members::within(list[0]).unwrap().unwrap();
+        assert_eq!(inner.text("a").unwrap().as_deref(), Some("]},{"));
+        assert_eq!(elements(inner.take("b").unwrap()).unwrap(), ["1", "2"]);
+        assert!(Members::within(list[1]).unwrap().is_none());
+        assert_eq!(elements(members.take("empty").unwrap()), Some(vec![]));
+        assert_eq!(elements(members.take("none").unwrap()), None);
+    }
+
+    #[test]
     fn what_is_no_json_is_refused_wherever_it_stands() {
         for broken in [
             "",
@@ -203,6 +183,7 @@ mod tests {
             assert!(Members::of(broken).is_err(), "{broken}");
         }
         assert!(Members::of("[1]").unwrap().is_none());
+        assert!(Members::of(r#"{"a": 1, "\ud800": 2}"#).is_err());
         let mut members = Members::of(r#"{"a": "\ud800", "b": 1e999, "c": "\ud800"}"#)
             .unwrap()
             .unwrap();

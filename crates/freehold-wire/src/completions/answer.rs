@@ -17,7 +17,7 @@ pub(crate) fn decode_response(body: &[u8]) -> Result<Response, Error> {
     let (mut members, choices) = decode_envelope(Dialect::OpenaiCompletions, body)?;
     let mut response = decode_head(&mut members)?;
     for choice in choices {
-        let Some(mut choice) = Members::of(choice.get())? else {
+        let Some(mut choice) = Members::within(choice)? else {
             return Err(garbled("a choice is not an object"));
         };
         let index = choice.count("index").unwrap_or(0);

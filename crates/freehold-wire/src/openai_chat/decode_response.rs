@@ -5,7 +5,6 @@ use freehold_types::answer::Choice;
 use freehold_types::request::{Extra, Part};
 use freehold_types::usage::ServiceTier;
 use freehold_types::{Dialect, Error, Response};
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::chunk::{Logprobs, finish_reason};
@@ -30,7 +29,7 @@ pub(crate) fn decode_response(body: &[u8]) -> Result<Response, Error> {
 pub(crate) fn decode_envelope(
     dialect: Dialect,
     body: &[u8],
-) -> Result<(Members<'_>, Vec<&RawValue>), Error> {
+) -> Result<(Members<'_>, Vec<&str>), Error> {
     let text = std::str::from_utf8(body).map_err(|_| garbled("it is not UTF-8"))?;
     let Some(mut members) = Members::of(text)? else {
         return Err(garbled("it is not an object"));
@@ -41,8 +40,7 @@ pub(crate) fn decode_envelope(
             .map_err(|error| garbled(format_args!("it is not JSON ({:?})", error.classify())))?;
         return Err(error_in_answer(dialect, &value, body));
     }
-    let choices = members.take("choices").map(elements).transpose()?;
-    match choices.flatten() {
+    match members.take("choices").and_then(elements) {
         Some(choices) => Ok((members, choices)),
         None => Err(garbled("it has no `choices`")),
     }
@@ -81,12 +79,12 @@ pub(crate) fn take_text(map: &mut Map<String, Value>, key: &str) -> Option<Strin
     }
 }
 
-fn decode_choice(choice: &RawValue) -> Result<(usize, Choice), Error> {
-    let Some(mut choice) = Members::of(choice.get())? else {
+fn decode_choice(choice: &str) -> Result<(usize, Choice), Error> {
+    let Some(mut choice) = Members::within(choice)? else {
         return Err(garbled("a choice is not an object"));
     };
     let index = choice.count("index");
-    let message = choice.take("message").map(Members::of).transpose()?;
+    let message = choice.take("message").map(Members::within).transpose()?;
     let Some(mut message) = message.flatten() else {
         return Err(garbled("a choice has no `message`"));
     };

@@ -232,7 +232,11 @@ impl Ends {
             .last()
             .map_or(0, |(at, _)| at);
         for letter in word[tail..].chars() {
-            let letter = letter.to_lowercase().next().unwrap_or(letter);
+            let letter = if letter.is_ascii() {
+                letter.to_ascii_lowercase()
+            } else {
+                letter.to_lowercase().next().unwrap_or(letter)
+            };
             let mut buffer = [0; 4];
             let encoded = letter.encode_utf8(&mut buffer).as_bytes();
             if length + encoded.len() <= lower.len() {
