@@ -3,7 +3,7 @@
 //! from a seed, as far as a machine with other things to do repeats itself; what must hold is the same for every seed.
 //!
 //! A usual run plays each situation once. With `FREEHOLD_CHAOS_SEEDS=1000`, `many_seeds` plays so many, which go in turns
-//! through all situations; with `FREEHOLD_CHAOS_SEED=7`, only this one. `soak.rs` has the long, steady load.
+//! through all situations, from `FREEHOLD_CHAOS_FROM`; with `FREEHOLD_CHAOS_SEED=7`, only this one. `soak.rs` has the long, steady load.
 
 #![expect(clippy::unwrap_used, reason = "what tests share may panic too")]
 
@@ -77,7 +77,10 @@ async fn many_seeds() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (from, many) = match setting("FREEHOLD_CHAOS_SEED") {
         Some(seed) => (seed, 1),
-        None => (0, setting("FREEHOLD_CHAOS_SEEDS").unwrap_or(0)),
+        None => (
+            setting("FREEHOLD_CHAOS_FROM").unwrap_or(0),
+            setting("FREEHOLD_CHAOS_SEEDS").unwrap_or(0),
+        ),
     };
     for seed in from..from + many {
         // For whoever looks for the seed of a failure.

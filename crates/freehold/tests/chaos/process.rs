@@ -13,7 +13,7 @@ use crate::world::KEY;
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
 /// Models of each backend: one that fails is left alone for a while, and the others are not.
-pub(crate) const MODELS: usize = 60;
+pub(crate) const MODELS: usize = 61;
 
 /// Under which limits the program runs.
 #[derive(Clone, Copy, Debug, Default)]

@@ -117,7 +117,8 @@ async fn faulty(world: &mut World) -> Vec<Asked> {
     let faults = faults();
     let mut asks = asks(world, REQUESTS);
     for (number, ask) in asks.iter_mut().enumerate() {
-        ask.model = number % MODELS;
+        // Whether the gateway serves is asked of the first, which nobody may tell to wait.
+        ask.model = 1 + number % (MODELS - 1);
         ask.script.fault = Some(faults[world.dice.usize(0..faults.len())].clone());
     }
     let at_once = world.dice.usize(30..=REQUESTS);
