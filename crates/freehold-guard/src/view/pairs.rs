@@ -21,6 +21,9 @@ const BLANKS_MAX: usize = 4;
 /// when there are none.
 pub(super) fn pairs(text: &str) -> Option<View> {
     let bytes = text.as_bytes();
+    if !may_hold_pieces(bytes) {
+        return None;
+    }
     let mut view = View::default();
     let mut before: Option<(Range<usize>, bool)> = None;
     let mut at = 0;
@@ -39,6 +42,16 @@ pub(super) fn pairs(text: &str) -> Option<View> {
         before = Some((word, is_piece));
     }
     (!view.text.is_empty()).then_some(view)
+}
+
+/// Whether there are capitals enough for a piece, in a look that takes many bytes at a time: most prose has not.
+fn may_hold_pieces(bytes: &[u8]) -> bool {
+    let capitals = bytes
+        .iter()
+        .filter(|byte| byte.is_ascii_uppercase())
+        .count();
+    let digits = || bytes.iter().filter(|byte| byte.is_ascii_digit()).count();
+    capitals >= CAPITALS_MIN || capitals > 0 && digits() > 0
 }
 
 /// The next word of letters, digits, `_` and `-`.
