@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
-use http_body_util::Empty;
+use http_body_util::{BodyExt as _, Empty};
 use hyper::{Request, header::HOST};
 use hyper_util::rt::TokioIo;
 use nix::{
@@ -179,14 +179,23 @@ async fn is_ready(target: &Target, path: &str) -> bool {
 }
 
 async fn status_of(target: &Target, path: &str) -> anyhow::Result<u16> {
+    Ok(get(target, path).await?.0)
+}
+
+/// Asks once, on a connection of its own; the status and the body.
+pub(crate) async fn get(target: &Target, path: &str) -> anyhow::Result<(u16, Bytes)> {
     let stream = TcpStream::connect(target.address).await?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let request = Request::get(format!("{}{path}", target.prefix)).header(HOST, &target.host);
     let request = request.body(Empty::<Bytes>::new())?;
-    let answer = sender.send_request(request);
+    let answer = async {
+        let answer = sender.send_request(request).await?;
+        let status = answer.status().as_u16();
+        anyhow::Ok((status, answer.into_body().collect().await?.to_bytes()))
+    };
     tokio::select! {
-        answer = answer => Ok(answer?.status().as_u16()),
+        answer = answer => answer,
         result = connection => bail!("the connection ended: {result:?}"),
     }
 }

@@ -7,6 +7,7 @@ mod answers;
 mod cases;
 mod children;
 mod compare;
+mod endurance;
 mod instructions;
 mod load;
 mod loopback;
@@ -40,6 +41,8 @@ enum Command {
     Compare(compare::Options),
     /// Count the instructions that a gateway executes for a request and for a stream event, and hold them to limits.
     Instructions(instructions::Options),
+    /// Look at memory, throughput and files after many requests, or while the ledger's database is away.
+    Endurance(endurance::Options),
     /// Measure what a request costs against cores, connections, and the size of ledger and configuration.
     Scale(scale::Options),
 }
@@ -55,6 +58,7 @@ fn main() -> anyhow::Result<()> {
         Command::Load(options) => runtime.block_on(load::run(options)),
         Command::Compare(options) => runtime.block_on(compare::run(options)),
         Command::Instructions(options) => runtime.block_on(instructions::run(options)),
+        Command::Endurance(options) => runtime.block_on(endurance::run(options)),
         Command::Scale(options) => runtime.block_on(scale::run(options)),
     }
 }
