@@ -1,11 +1,13 @@
 //! Measures the embedded engine: reading a prompt, and writing one and eight answers at a time; and,
-//! given a `llama-server` program, the same on that, with the same file and threads.
+//! given a `llama-server` program, the same on that, with the same file and threads. Then a conversation whose turns
+//! each send all that was said, with and without kept prefixes.
 //!
 //! `cargo run --release -p freehold-llama --example engine_bench -- MODEL.gguf [--threads 2]
 //! [--server path/to/llama-server] [--rounds 3]`
 //!
-//! Every figure is tokens per second of wall-clock time, as a client sees it; the best of the rounds.
-//! The server's figures include a request over loopback HTTP each, a millisecond or so.
+//! Figures are tokens per second of wall-clock time, as a client sees it: the best of the rounds, which the two go
+//! through in turn, and the median of the rounds' ratios. The server's figures include a request over loopback HTTP
+//! each, a millisecond or so.
 #![expect(clippy::print_stdout, reason = "the figures are its output")]
 
 use std::collections::BTreeMap;
@@ -25,6 +27,9 @@ type Failure = Box<dyn Error + Send + Sync>;
 const PROMPT_TOKENS: i32 = 512;
 const ANSWER_TOKENS: u64 = 128;
 const STREAMS: usize = 8;
+/// Turns of the conversation, and tokens of each answer in it.
+const TURNS: u32 = 6;
+const TURN_TOKENS: u64 = 32;
 const CONTEXT_TOKENS: u32 = 4096;
 /// Tokens that end an answer in most vocabularies; measured answers must not end early.
 const END_TOKENS: [i32; 3] = [0, 1, 2];
@@ -49,13 +54,33 @@ fn main() -> Result<(), Failure> {
     settings.context_tokens = Some(CONTEXT_TOKENS);
     settings.kept_prefixes = 0;
     println!("devices: {}", devices()?.join("; "));
-    let engine = Engine::load(&settings)?;
-    println!("model: {}, {} threads", engine.info().name, options.threads);
-    let ours = measure(&Embedded(engine), options.rounds)?;
-    let theirs = match &options.server {
-        None => None,
-        Some(program) => Some(measure(&Server::start(program, &options)?, options.rounds)?),
-    };
+    let engine = Embedded(Engine::load(&settings)?);
+    println!(
+        "model: {}, {} threads",
+        engine.0.info().name,
+        options.threads
+    );
+    let server = options.server.as_ref();
+    let server = server.map(|program| Server::start(program, &options));
+    let server = server.transpose()?;
+    let (mut ours, mut theirs) = (vec![], vec![]);
+    engine.generate(&prompt(0, 16), 8)?;
+    if let Some(server) = &server {
+        server.generate(&prompt(0, 16), 8)?;
+    }
+    for round in 1..=i32::try_from(options.rounds)? {
+        ours.push(measure(&engine, round)?);
+        if let Some(server) = &server {
+            theirs.push(measure(server, round)?);
+        }
+    }
+    report(&ours, &theirs);
+    drop(server);
+    settings.kept_prefixes = EngineSettings::new(&options.model).kept_prefixes;
+    converse(&engine, &Embedded(Engine::load(&settings)?))
+}
+
+fn report(ours: &[[f64; 3]], theirs: &[[f64; 3]]) {
     println!(
         "\n{:<34}{:>12}{:>14}{:>8}",
         "tokens per second", "embedded", "llama-server", "ratio"
@@ -66,40 +91,70 @@ fn main() -> Result<(), Failure> {
         format!("write {ANSWER_TOKENS}, {STREAMS} answers together"),
     ];
     for (index, name) in names.iter().enumerate() {
-        match &theirs {
-            Some(theirs) => println!(
-                "{name:<34}{:>12.1}{:>14.1}{:>8.2}",
-                ours[index],
-                theirs[index],
-                ours[index] / theirs[index]
+        let best = |rounds: &[[f64; 3]]| {
+            let rates = rounds.iter().map(|rates| rates[index]);
+            rates.fold(0.0_f64, f64::max)
+        };
+        let pairs = ours.iter().zip(theirs);
+        let mut ratios: Vec<f64> = pairs
+            .map(|(ours, theirs)| ours[index] / theirs[index])
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        match ratios.get(ratios.len() / 2) {
+            Some(ratio) => println!(
+                "{name:<34}{:>12.1}{:>14.1}{ratio:>8.2}",
+                best(ours),
+                best(theirs)
             ),
-            None => println!("{name:<34}{:>12.1}", ours[index]),
+            None => println!("{name:<34}{:>12.1}", best(ours)),
         }
+    }
+}
+
+/// A conversation on both engines: what each turn finds in the cache, and the time to its first token.
+fn converse(without: &Embedded, with: &Embedded) -> Result<(), Failure> {
+    println!(
+        "\n{:<8}{:>14}{:>14}{:>20}{:>20}",
+        "turn", "prompt tokens", "kept tokens", "first token, ms", "nothing kept, ms"
+    );
+    let mut said = "You are a patient guide through an old town. ".repeat(24);
+    for turn in 1..=TURNS {
+        said.push_str(
+            "\nVisitor: and what do we see on the left, behind the second bridge?\nGuide:",
+        );
+        let cold = without.turn(&said)?;
+        let warm = with.turn(&said)?;
+        println!(
+            "{turn:<8}{:>14}{:>14}{:>20.1}{:>20.1}",
+            warm.prompt_tokens, warm.cached_tokens, warm.first_token_ms, cold.first_token_ms
+        );
+        said.push_str(&warm.text);
     }
     Ok(())
 }
 
-/// The best of the rounds, in the order of the table.
-fn measure(subject: &impl Subject, rounds: u32) -> Result<[f64; 3], Failure> {
-    subject.generate(&prompt(0, 16), 8)?;
-    let mut best = [0.0_f64; 3];
-    for round in 1..=i32::try_from(rounds)? {
-        let long = prompt(round * 100, PROMPT_TOKENS);
-        let short = prompt(round * 100 + 50, 8);
-        let reading = timed(|| subject.generate(&long, 1))?;
-        let writing = timed(|| subject.generate(&short, ANSWER_TOKENS))?;
-        let together = timed(|| all_streams(subject, round))?;
-        #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-        let rates = [
-            f64::from(PROMPT_TOKENS) / reading,
-            ANSWER_TOKENS as f64 / writing,
-            (ANSWER_TOKENS * STREAMS as u64) as f64 / together,
-        ];
-        for (best, rate) in best.iter_mut().zip(rates) {
-            *best = best.max(rate);
-        }
-    }
-    Ok(best)
+/// What a turn of a conversation took.
+struct Turn {
+    prompt_tokens: u32,
+    cached_tokens: u32,
+    first_token_ms: f64,
+    text: String,
+}
+
+/// One round, in the order of the table.
+fn measure(subject: &impl Subject, round: i32) -> Result<[f64; 3], Failure> {
+    let long = prompt(round * 100, PROMPT_TOKENS);
+    let short = prompt(round * 100 + 50, 8);
+    let reading = timed(|| subject.generate(&long, 1))?;
+    let writing = timed(|| subject.generate(&short, ANSWER_TOKENS))?;
+    let together = timed(|| all_streams(subject, round))?;
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    let rates = [
+        f64::from(PROMPT_TOKENS) / reading,
+        ANSWER_TOKENS as f64 / writing,
+        (ANSWER_TOKENS * STREAMS as u64) as f64 / together,
+    ];
+    Ok(rates)
 }
 
 fn all_streams(subject: &impl Subject, round: i32) -> Result<(), Failure> {
@@ -131,6 +186,42 @@ fn prompt(seed: i32, length: i32) -> Vec<i32> {
 }
 
 struct Embedded(Engine);
+
+impl Embedded {
+    /// One turn of a conversation, of which everything is sent.
+    fn turn(&self, said: &str) -> Result<Turn, Failure> {
+        let mut request = GenerateRequest::new(Prompt::Text(said.to_owned()));
+        request.max_tokens = Some(TURN_TOKENS);
+        request.sampling.temperature = Some(0.0);
+        request.sampling.logit_bias = BTreeMap::from(END_TOKENS.map(|token| (token, -100.0)));
+        let begun = Instant::now();
+        let mut generation = self.0.generate(&request)?;
+        let mut turn = Turn {
+            prompt_tokens: 0,
+            cached_tokens: 0,
+            first_token_ms: 0.0,
+            text: String::new(),
+        };
+        while let Some(output) = generation.blocking_next() {
+            match output {
+                Output::Started {
+                    prompt_tokens,
+                    cached_tokens,
+                } => (turn.prompt_tokens, turn.cached_tokens) = (prompt_tokens, cached_tokens),
+                Output::Text { text, .. } => {
+                    if turn.text.is_empty() {
+                        turn.first_token_ms = begun.elapsed().as_secs_f64() * 1e3;
+                    }
+                    turn.text.push_str(&text);
+                }
+                Output::Done(_) => return Ok(turn),
+                Output::Failed(error) => return Err(error.into()),
+                Output::Finished { .. } => {}
+            }
+        }
+        Err("the engine ended".into())
+    }
+}
 
 impl Subject for Embedded {
     fn generate(&self, prompt: &[i32], count: u64) -> Result<(), Failure> {

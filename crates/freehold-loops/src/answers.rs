@@ -15,6 +15,8 @@ use freehold_types::{
 use regex::Regex;
 use serde_json::{Value, json};
 
+use crate::strata;
+
 /// How refusals begin, in lower case. A guess: what is common in English.
 static REFUSAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(
@@ -22,9 +24,6 @@ static REFUSAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
     )
     .ok()
 });
-
-/// So much of a text tells its language.
-const LOOKED_AT_CHARS: usize = 2_000;
 
 /// What an agent's request shows of the side that serves its conversation.
 pub(crate) fn work(order: &Order, seen: &Watched) -> Seen {
@@ -217,11 +216,7 @@ fn pair(order: &Order, scorer: &Scorer, both: &Both) -> Result<Pair, Skipped> {
 }
 
 fn stratum(strata: &Strata, seen: &Watched) -> String {
-    let difficulty = match seen.difficulty {
-        easy if easy < 1.0 / 3.0 => "easy",
-        medium if medium < 2.0 / 3.0 => "medium",
-        _ => "hard",
-    };
+    let difficulty = strata::difficulty(seen.difficulty);
     match strata {
         Strata::None => "all".to_owned(),
         Strata::Difficulty => difficulty.to_owned(),
@@ -240,16 +235,11 @@ fn language(languages: &[String], request: &Request) -> String {
         .map(|message| message.parts.iter())
         .into_iter()
         .flatten();
-    let text: String = texts
-        .filter_map(|part| match part {
-            Part::Text { text, .. } => Some(text.as_str()),
-            _ => None,
-        })
-        .flat_map(str::chars)
-        .take(LOOKED_AT_CHARS)
-        .collect();
-    let found = whatlang::detect(&text).filter(whatlang::Info::is_reliable);
-    let code = found.map(|found| found.lang().code());
+    let texts = texts.filter_map(|part| match part {
+        Part::Text { text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    let code = strata::language(&texts.collect::<String>());
     let known = languages.iter().find(|one| Some(one.as_str()) == code);
     known.map_or_else(|| "other".to_owned(), Clone::clone)
 }

@@ -14,6 +14,7 @@ mod judge;
 mod local;
 mod record;
 mod rollouts;
+pub mod strata;
 
 pub use feedback::{FeedbackBody, FeedbackDesk};
 pub use record::{BadRecord, By, Event, PairBody, Record, Rollout};

@@ -7,6 +7,7 @@ use std::io::Write as _;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use freehold_loops::strata;
 use freehold_proof::dataset::{Case, DataSet, Form, Message, Role, read};
 use freehold_route::{difficulty, features};
 use freehold_store::prompts::{PromptError, PromptReader, ShownPrompt, StoredPrompt};
@@ -28,8 +29,6 @@ use crate::config::settings::Settings;
 const OPENED_PER_CASE: u64 = 5;
 /// The tag of cases whose expected answer a person wrote.
 const EDITED: &str = "edited";
-/// Fewer letters are too few to tell a language by.
-const LETTERS_MIN: usize = 12;
 
 /// What cases expect.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -284,18 +283,8 @@ fn stratum(request: &Request, messages: &[Message]) -> String {
         .rev()
         .find(|message| message.role == Role::User);
     let text = last.map_or("", |message| message.content.as_str());
-    let letters = text.chars().filter(|character| character.is_alphabetic());
-    let told = if letters.count() >= LETTERS_MIN {
-        whatlang::detect(text).filter(whatlang::Info::is_reliable)
-    } else {
-        None
-    };
-    let language = told.map_or("other", |told| told.lang().code());
-    let difficulty = match difficulty(&features(request)) {
-        value if value < 1.0 / 3.0 => "easy",
-        value if value < 2.0 / 3.0 => "medium",
-        _ => "hard",
-    };
+    let language = strata::language(text).unwrap_or("other");
+    let difficulty = strata::difficulty(difficulty(&features(request)));
     format!("{language}/{difficulty}")
 }
 
