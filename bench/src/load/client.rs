@@ -174,13 +174,22 @@ impl Endpoint {
         connection: &mut Connection,
         on_frame: &mut dyn FnMut(),
     ) -> Result<Timing, Failure> {
-        connection.ready().await.map_err(|_| Failure::Broken)?;
+        if connection.ready().await.is_err() {
+            // Servers may close a connection between two requests.
+            *connection = self.connect().await?;
+        }
         let request = self.request();
         let start = Instant::now();
-        let response = connection
-            .send_request(request)
-            .await
-            .map_err(|_| Failure::Broken)?;
+        let response = match connection.try_send_request(request).await {
+            Ok(response) => response,
+            // The same, a moment later: nothing of the request has been sent.
+            Err(mut error) => {
+                let unsent = error.take_message().ok_or(Failure::Broken)?;
+                *connection = self.connect().await?;
+                let sent = connection.send_request(unsent);
+                sent.await.map_err(|_| Failure::Broken)?
+            }
+        };
         let status = response.status();
         let timing = read(response.into_body(), start, self.stream, on_frame).await;
         if status == hyper::StatusCode::OK {
