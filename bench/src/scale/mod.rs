@@ -74,7 +74,7 @@ impl Axis {
             Self::Keys => &[1, 1_000, 100_000, 1_000_000],
             Self::Budgets => &[1, 1_000, 100_000],
             Self::Routes | Self::Wildcards => &[1, 100, 10_000],
-            Self::Rules => &[1, 100, 1_000],
+            Self::Rules => &[1, 100, 1_000, 10_000],
         }
     }
 }

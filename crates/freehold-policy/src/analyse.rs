@@ -29,8 +29,14 @@ pub(crate) fn warnings(
         policy,
         settings,
         surroundings,
+        implied: vec![],
         warnings: vec![],
     };
+    let implied = settings
+        .rules
+        .iter()
+        .map(|rule| analysis.implied(&rule.when));
+    analysis.implied = implied.collect();
     analysis.default_label();
     for index in 0..settings.rules.len() {
         analysis.names(index);
@@ -49,6 +55,8 @@ struct Analysis<'a> {
     policy: &'a Policy,
     settings: &'a PolicySettings,
     surroundings: &'a Surroundings<'a>,
+    /// The label that each rule's findings imply.
+    implied: Vec<Sensitivity>,
     warnings: Vec<Warning>,
 }
 
@@ -118,7 +126,8 @@ impl<'a> Analysis<'a> {
     ) {
         let nobody_has = |name: &&String| {
             let pattern = Pattern::new(name);
-            !known.iter().any(|one| pattern.matches(one))
+            // Most are whole names, which need no walk through all that there are.
+            !known.contains(*name) && !known.iter().any(|one| pattern.matches(one))
         };
         let missing: Vec<_> = names.iter().filter(nobody_has).collect();
         let never = if missing.len() == names.0.len() {
@@ -136,7 +145,7 @@ impl<'a> Analysis<'a> {
     /// Conditions on labels that always hold, and raises that raise nothing.
     fn labels(&mut self, index: usize) {
         let rule = self.rule(index);
-        let found = self.implied(&rule.when);
+        let found = self.implied[index];
         let floor = self.settings.default_sensitivity.max(found);
         if let Some(least) = rule.when.sensitivity
             && least > Sensitivity::Public
@@ -201,7 +210,7 @@ impl<'a> Analysis<'a> {
         };
         let label = rule.when.sensitivity.unwrap_or(Sensitivity::Public);
         let raised = rule.raise.unwrap_or(Sensitivity::Public);
-        let label = label.max(self.implied(&rule.when)).max(raised);
+        let label = label.max(self.implied[index]).max(raised);
         if label > keep.up_to {
             let message = format!(
                 "stores nothing: what it matches is {label}; write `up_to: {label}` if that is meant"
@@ -214,15 +223,16 @@ impl<'a> Analysis<'a> {
     /// as much. Of two that say the same, the later is moot.
     fn overruled(&mut self, index: usize) -> bool {
         let rule = self.rule(index);
-        for (other_index, other) in self.settings.rules.iter().enumerate() {
-            if other_index == index || !self.wider(&other.when, &rule.when) {
+        for other_index in self.candidates(index) {
+            if other_index == index || !self.wider(other_index, index) {
                 continue;
             }
+            let other = self.rule(other_index);
             let blocks = other.block.is_some() && rule.block.is_none();
             // An expression that fails refuses the request, which is something the other may not do.
             let never_fails = rule.when.cel.is_none() || rule.when.cel == other.when.cel;
             let as_strict = other.block.is_some() || (never_fails && at_least(other, rule));
-            let mutual = at_least(rule, other) && self.wider(&rule.when, &other.when);
+            let mutual = at_least(rule, other) && self.wider(index, other_index);
             if as_strict && (blocks || !mutual || other_index < index) {
                 let message = if other.block.is_some() {
                     format!("never matters: `{}` blocks all that it matches", other.name)
@@ -236,11 +246,19 @@ impl<'a> Analysis<'a> {
         false
     }
 
+    /// The rules that may hold whenever this one does.
+    fn candidates(&self, index: usize) -> Vec<usize> {
+        let rule = &self.policy.rules[index];
+        self.policy.index.at_least_as_wide(rule)
+    }
+
     /// Whether the one holds whenever the other does, as far as their form shows.
-    fn wider(&self, one: &WhenSettings, other: &WhenSettings) -> bool {
+    fn wider(&self, one: usize, other: usize) -> bool {
+        let implied = self.implied[other];
+        let (one, other) = (&self.rule(one).when, &self.rule(other).when);
         let label = one.sensitivity.is_none_or(|least| {
             let floor = other.sensitivity.unwrap_or(Sensitivity::Public);
-            floor.max(self.implied(other)) >= least
+            floor.max(implied) >= least
         });
         let findings = one.findings.as_ref().is_none_or(|one| {
             let other = other.findings.as_ref();
@@ -272,9 +290,8 @@ impl<'a> Analysis<'a> {
             return;
         };
         let rule = self.rule(index);
-        let together: Vec<_> = (0..self.settings.rules.len())
-            .filter(|other| *other == index || self.wider(&self.rule(*other).when, &rule.when))
-            .collect();
+        let mut together = self.candidates(index);
+        together.retain(|other| *other == index || self.wider(*other, index));
         if together.iter().any(|one| self.rule(*one).block.is_some()) {
             return;
         }
@@ -282,7 +299,7 @@ impl<'a> Analysis<'a> {
         let label = [
             self.settings.default_sensitivity,
             rule.when.sensitivity.unwrap_or(Sensitivity::Public),
-            self.implied(&rule.when),
+            self.implied[index],
         ];
         let label = label
             .into_iter()

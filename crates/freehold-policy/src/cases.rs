@@ -218,7 +218,7 @@ fn run(stage: &Stage<'_>, case: &Case) -> CaseReport {
         let found = stage.policy.matches(&labels, view);
         let rules = stage.policy.rules().zip(found.verdicts);
         rules
-            .filter(|(_, verdict)| *verdict == Some(Verdict::Holds))
+            .filter(|(_, (_, verdict))| *verdict == Some(Verdict::Holds))
             .map(|(name, _)| name.to_owned())
             .collect::<Vec<_>>()
     });

@@ -10,6 +10,7 @@ use crate::analyse;
 use crate::condition::{Condition, Fact, FindingTest};
 use crate::expression::Expression;
 use crate::group;
+use crate::index::Index;
 use crate::mask::{MaskMethod, MaskSettings};
 use crate::pattern::{Patterns, is_wild};
 use crate::policy::Policy;
@@ -21,7 +22,7 @@ use crate::settings::{
 use crate::storing::StoreSettings;
 
 /// Most rules.
-const RULES_MAX: usize = 1_000;
+const RULES_MAX: usize = 10_000;
 /// Longest name of a rule, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 /// Longest message of a block, in bytes.
@@ -151,6 +152,7 @@ impl Policy {
         let policy = Self {
             outside_up_to: (!surroundings.sealed).then_some(settings.outside_up_to),
             incomplete_scan: settings.incomplete_scan,
+            index: Index::new(&rules),
             rules,
         };
         let warnings = analyse::warnings(&policy, settings, surroundings);

@@ -87,7 +87,7 @@ impl Fact {
         }
     }
 
-    fn of<'a>(self, facts: &Facts<'a>) -> Option<&'a str> {
+    pub(crate) fn of<'a>(self, facts: &Facts<'a>) -> Option<&'a str> {
         match self {
             Self::Tenant => facts.tenant,
             Self::Key => facts.key,

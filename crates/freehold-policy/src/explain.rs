@@ -115,7 +115,7 @@ impl Policy {
                 sensitivity: found.sensitivity,
                 labelled_by: found.by.to_string(),
                 rules: traces
-                    .map(|(rule, verdict)| {
+                    .map(|(rule, (_, verdict))| {
                         let outcome = match verdict {
                             None => {
                                 let least = rule.condition.sensitivity.unwrap_or_default();
@@ -172,25 +172,19 @@ impl Policy {
         let matched = |trace: &RuleTrace| trace.outcome == RuleOutcome::Matched;
         for (index, trace) in traces.iter_mut().enumerate() {
             if matched(trace) {
-                let mut without = self.clone();
-                without.rules.remove(index);
-                trace.decisive = matters(&without);
+                let mut rules = self.rules.clone();
+                rules.remove(index);
+                trace.decisive = matters(&self.with(rules));
             }
         }
-        let bare = Self {
-            rules: vec![],
-            ..self.clone()
-        };
+        let bare = self.with(vec![]);
         if traces.iter().any(|trace| trace.decisive) || !matters(&bare) {
             return;
         }
         let nothing = essence_of(&bare);
         for (rule, trace) in self.rules.iter().zip(traces) {
             if matched(trace) {
-                let alone = Self {
-                    rules: vec![Arc::clone(rule)],
-                    ..bare.clone()
-                };
+                let alone = self.with(vec![Arc::clone(rule)]);
                 trace.decisive = essence_of(&alone) != nothing;
             }
         }

@@ -22,6 +22,7 @@ mod explain;
 mod expression;
 mod facts;
 mod group;
+mod index;
 mod label;
 mod mask;
 mod pattern;

@@ -54,6 +54,10 @@ impl Patterns {
         Self(texts.into_iter().map(Pattern::new).collect())
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Pattern> {
+        self.0.iter()
+    }
+
     pub(crate) fn matches(&self, name: &str) -> bool {
         self.0.iter().any(|pattern| pattern.matches(name))
     }

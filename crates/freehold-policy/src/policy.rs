@@ -8,6 +8,7 @@ use freehold_types::{Perimeter, Sensitivity};
 use crate::condition::{Verdict, View, with_view};
 use crate::constraint::Constraint;
 use crate::expression::Failure;
+use crate::index::Index;
 use crate::mask::{MaskWhere, Masks};
 use crate::permit::Permit;
 use crate::refusal::{Code, Refusal};
@@ -22,6 +23,7 @@ pub struct Policy {
     pub(crate) outside_up_to: Option<Sensitivity>,
     pub(crate) incomplete_scan: IncompleteScan,
     pub(crate) rules: Vec<Arc<Rule>>,
+    pub(crate) index: Index,
 }
 
 /// A policy without rules of its own: the limit alone.
@@ -54,6 +56,7 @@ impl From<&Rules> for Policy {
             outside_up_to: rules.outside_up_to,
             incomplete_scan: IncompleteScan::default(),
             rules: vec![],
+            index: Index::default(),
         }
     }
 }
@@ -83,8 +86,8 @@ pub(crate) struct Match<'p> {
     pub(crate) sensitivity: Sensitivity,
     /// Who set it.
     pub(crate) by: Who<'p>,
-    /// Whether each rule matched; `None` when the label never reached it.
-    pub(crate) verdicts: Vec<Option<Verdict<'p>>>,
+    /// The rules that were asked, by their places, and whether each matched; `None` when the label never reached it.
+    pub(crate) verdicts: Vec<(usize, Option<Verdict<'p>>)>,
 }
 
 /// Who set a label.
@@ -107,21 +110,18 @@ impl Display for Who<'_> {
 
 impl<'p> Match<'p> {
     fn failed(&self) -> impl Iterator<Item = (usize, Failure)> {
-        self.verdicts
-            .iter()
-            .enumerate()
-            .filter_map(|(index, verdict)| match verdict {
-                Some(Verdict::Fails(failure)) => Some((index, *failure)),
-                _ => None,
-            })
+        let failure = |(place, verdict): &(usize, Option<Verdict<'_>>)| match verdict {
+            Some(Verdict::Fails(failure)) => Some((*place, *failure)),
+            _ => None,
+        };
+        self.verdicts.iter().filter_map(failure)
     }
 
     fn matched(&self, rules: &'p [Arc<Rule>]) -> impl Iterator<Item = &'p Arc<Rule>> {
-        rules
-            .iter()
-            .zip(&self.verdicts)
-            .filter(|(_, verdict)| **verdict == Some(Verdict::Holds))
-            .map(|(rule, _)| rule)
+        let verdicts = self.verdicts.iter();
+        verdicts
+            .filter(|(_, verdict)| *verdict == Some(Verdict::Holds))
+            .filter_map(|(place, _)| rules.get(*place))
     }
 }
 
@@ -129,6 +129,16 @@ impl Policy {
     /// The most sensitive label that may go to outside backends; `None` when sealed.
     pub fn outside_up_to(&self) -> Option<Sensitivity> {
         self.outside_up_to
+    }
+
+    /// The same with other rules.
+    pub(crate) fn with(&self, rules: Vec<Arc<Rule>>) -> Self {
+        Self {
+            outside_up_to: self.outside_up_to,
+            incomplete_scan: self.incomplete_scan,
+            index: Index::new(&rules),
+            rules,
+        }
     }
 
     /// The names of its rules, in the order in which they are written.
@@ -167,7 +177,12 @@ impl Policy {
             .filter(|c| *c != Constraint::default())
             .collect();
         with_view(labels.scan, facts, |view| {
-            let matched = self.matches(labels, view);
+            let asked = match facts.before {
+                [] => self.index.candidates(|fact| fact.of(facts)),
+                // Rules that stand by their names, whatever they ask for.
+                _ => (0..self.rules.len()).collect(),
+            };
+            let matched = self.matches_of(asked, labels, view);
             self.permit(&matched, view, constraints)
         })
     }
@@ -177,15 +192,26 @@ impl Policy {
     /// A condition can only demand a label, never forbid one, so each rule is asked at most once,
     /// and what comes out does not depend on the order of the rules.
     pub(crate) fn matches<'p>(&'p self, labels: &Labels<'_>, view: &View<'_>) -> Match<'p> {
+        self.matches_of((0..self.rules.len()).collect(), labels, view)
+    }
+
+    /// The same of some rules.
+    fn matches_of<'p>(
+        &'p self,
+        asked: Vec<usize>,
+        labels: &Labels<'_>,
+        view: &View<'_>,
+    ) -> Match<'p> {
         let (sensitivity, who) = labels.highest(view.facts.previous);
         let mut found = Match {
             sensitivity,
             by: Who::Said(who),
-            verdicts: vec![None; self.rules.len()],
+            verdicts: asked.into_iter().map(|place| (place, None)).collect(),
         };
         loop {
             let before = found.sensitivity;
-            for (rule, verdict) in self.rules.iter().zip(&mut found.verdicts) {
+            for (place, verdict) in &mut found.verdicts {
+                let rule = &self.rules[*place];
                 let stands = view.facts.before.contains(&rule.name);
                 if verdict.is_some() || !(stands || rule.condition.reached_by(before)) {
                     continue;
