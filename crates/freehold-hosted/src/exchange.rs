@@ -9,13 +9,19 @@ use freehold_types::{BackendId, Error, ErrorKind, Retry};
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as _, Incoming};
-use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use tokio::time::{Instant, timeout_at};
 
 use crate::connection::HttpClient;
+use crate::dial::connector::Used;
 use crate::dial::gate::DialError;
 use crate::dial::resolver::ResolveError;
 use crate::secret::Scrubber;
+
+/// The [`Error::code`] of a connection that ended before an answer began.
+const CONNECTION_RESET: &str = "connection_reset";
+/// A server that closes a kept connection later has seen the request.
+const STALE: Duration = Duration::from_secs(1);
 
 /// The moments by which things must have happened.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +99,7 @@ pub(crate) async fn send(
     deadlines: &Deadlines,
 ) -> Result<Response<Incoming>, Error> {
     let connection = capture_connection(&mut request);
+    let begun = Instant::now();
     let mut response = client.request(request);
     let first = deadlines.connected.min(deadlines.first_byte);
     let mut outcome = timeout_at(first, &mut response).await;
@@ -102,11 +109,30 @@ pub(crate) async fn send(
         }
         outcome = timeout_at(deadlines.first_byte, &mut response).await;
     }
+    let kept = carried_before(&connection);
     match outcome {
         Ok(Ok(response)) => Ok(response),
-        Ok(Err(error)) => Err(no_response(backend, &error)),
+        Ok(Err(error)) => {
+            let error = no_response(backend, &error);
+            let closed = error.code.as_deref() == Some(CONNECTION_RESET);
+            if closed && kept && begun.elapsed() < STALE {
+                return Err(error.with_code(Error::CONNECTION_STALE));
+            }
+            Err(error)
+        }
         Err(_) => Err(deadlines.first_byte_error(backend)),
     }
+}
+
+/// Whether the connection of this request has carried another one. Those of HTTP/2 always say goodbye.
+fn carried_before(connection: &CaptureConnection) -> bool {
+    let metadata = connection.connection_metadata();
+    let Some(connected) = metadata.as_ref().filter(|one| !one.is_negotiated_h2()) else {
+        return false;
+    };
+    let mut extras = http::Extensions::new();
+    connected.get_extras(&mut extras);
+    extras.get::<Used>().is_some_and(Used::again)
 }
 
 /// Reads a whole body, at most `limit_bytes` of it.
@@ -194,7 +220,7 @@ fn no_response(backend: &BackendId, error: &hyper_util::client::legacy::Error) -
         } else {
             (
                 "it closed the connection before it answered",
-                "connection_reset",
+                CONNECTION_RESET,
             )
         });
     let message = format!("`{backend}` cannot be reached: {what}");

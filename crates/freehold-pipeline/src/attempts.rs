@@ -160,15 +160,26 @@ fn close_losers(scene: Scene<'_>, winner: AttemptNumber) {
         .settle_open(scene.accounting, scene.snapshot, Some(winner), end);
 }
 
+/// So many connections that were kept may turn out closed, one after the other, before that counts as an error.
+const STALE_MAX: u32 = 2;
+
 /// One deployment, with its retries.
 async fn with_retries(scene: Scene<'_>, deployment: &Arc<Deployment>) -> Result<Live, Error> {
     let mut pause = scene.persistence.backoff;
     let mut retries_left = scene.persistence.retries;
+    let mut stale_left = STALE_MAX;
     loop {
         let error = match once(scene, deployment).await {
             Ok(live) => return Ok(live),
             Err(error) => error,
         };
+        if stale_left > 0 && error.code.as_deref() == Some(Error::CONNECTION_STALE) {
+            stale_left -= 1;
+            if !scene.covers(deployment) {
+                return Err(error);
+            }
+            continue;
+        }
         let wait = match error.retry {
             Retry::Soon => pause,
             Retry::After(asked) => asked.max(pause),

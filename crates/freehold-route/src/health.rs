@@ -52,6 +52,10 @@ impl Verdict {
         if error.code.as_deref() == Some(MODEL_LOADING) {
             return Self::Loading;
         }
+        // Servers close connections that were kept; many at once do not make a broken one.
+        if error.code.as_deref() == Some(Error::CONNECTION_STALE) {
+            return Self::Neutral;
+        }
         match (error.kind, error.retry) {
             (
                 ErrorKind::RateLimited | ErrorKind::Overloaded | ErrorKind::Unavailable,

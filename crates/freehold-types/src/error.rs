@@ -122,6 +122,10 @@ pub struct Error {
 }
 
 impl Error {
+    /// The [`Error::code`] of a connection that had been kept open and was closed as the request went out. Servers may do so
+    /// at any moment; it says nothing about how they are.
+    pub const CONNECTION_STALE: &str = "connection_stale";
+
     /// An error with the side and the retry advice that its kind usually has.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let (source_side, retry) = usual(kind);

@@ -1,6 +1,6 @@
 //! Everything that can go wrong with an answer, at its first, second and later chunks.
 
-use freehold_testkit::{Fault, RequestEnd, Script};
+use freehold_testkit::{Fault, Pace, RequestEnd, Script};
 use freehold_types::{Dialect, Error, ErrorKind, ErrorSource, Retry};
 use serde_json::Value;
 
@@ -170,6 +170,45 @@ async fn no_answer_at_all_is_unavailable() {
             }
         }
     }
+}
+
+/// A server may close a connection that was kept open just when the next request goes out; llama.cpp's closes each after
+/// two streams. What a fresh connection does is the server's own doing.
+#[tokio::test]
+async fn a_kept_connection_that_closes_at_once_tells_nothing_of_its_server() {
+    for stream in [false, true] {
+        for fault in [Fault::ResetBeforeHeaders, Fault::CloseBeforeHeaders] {
+            let bench = Bench::new("openai").await;
+            let told = async || {
+                bench.fake.push(Script::tokens(3).with_fault(fault.clone()));
+                let answer = bench.answer(hello(stream)).await;
+                answer.expect_err("it closes").code.unwrap_or_default()
+            };
+            assert_eq!(told().await, "connection_reset", "{fault:?}: a fresh one");
+            bench.answer(hello(stream)).await.unwrap();
+            let error = told().await;
+            assert_eq!(error, Error::CONNECTION_STALE, "{fault:?}");
+            // The one after it is fresh again.
+            assert_eq!(told().await, "connection_reset", "{fault:?}");
+        }
+    }
+}
+
+/// One that took its time has read the request, and lost it.
+#[tokio::test]
+async fn a_kept_connection_that_closes_later_is_a_failure() {
+    let bench = Bench::new("openai").await;
+    bench.answer(hello(false)).await.unwrap();
+    let slow = Script {
+        pace: Pace {
+            headers_ms: 1_200,
+            ..Pace::default()
+        },
+        ..Script::tokens(3).with_fault(Fault::CloseBeforeHeaders)
+    };
+    bench.fake.push(slow);
+    let error = bench.answer(hello(false)).await.unwrap_err();
+    assert_eq!(error.code.as_deref(), Some("connection_reset"));
 }
 
 /// OpenAI's marker may be missing when the finish reason was there; Anthropic's may not.

@@ -281,3 +281,27 @@ async fn a_draining_pipeline_takes_nothing_and_finishes_what_it_has() {
     let statuses: Vec<_> = bench.ledger.outcomes().iter().map(|o| o.status).collect();
     assert_eq!(statuses, [OutcomeStatus::Refused, OutcomeStatus::Completed]);
 }
+
+/// Servers that keep connections for two requests close many at once, when many ask.
+#[tokio::test(start_paused = true)]
+async fn connections_that_were_closed_meanwhile_open_no_breaker() {
+    let stale = || {
+        let error = Error::new(ErrorKind::Unavailable, "it closed the connection");
+        Reply::Fails(error.with_code(Error::CONNECTION_STALE))
+    };
+    let bench = Bench::new(retries(0));
+    for _ in 0..10 {
+        let began = tokio::time::Instant::now();
+        (0..2).for_each(|_| bench.one.push(stale()));
+        let answer = bench.serve(true).await.unwrap();
+        assert_eq!(answer.head.deployment.as_ref().unwrap().as_str(), "one/m");
+        assert_eq!(answer.head.attempts, 3, "each is told");
+        assert_eq!(began.elapsed(), Duration::ZERO, "nobody is waited for");
+        read(answer).await;
+    }
+    // Not for ever: then it is an error like others, and another deployment answers.
+    (0..3).for_each(|_| bench.one.push(stale()));
+    let answer = bench.serve(true).await.unwrap();
+    assert_eq!(answer.head.deployment.as_ref().unwrap().as_str(), "two/m");
+    read(answer).await;
+}
