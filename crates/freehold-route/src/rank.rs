@@ -1,6 +1,7 @@
 //! From the router's inputs to a ranking: a pure function, so that a decision can be made again.
 
 use std::cmp::Ordering;
+use std::fmt::Write as _;
 
 use freehold_types::{
     Availability, CandidateInput, CandidateRecord, Decision, Features, Objective, RouterInputs,
@@ -289,22 +290,26 @@ fn by_name(a: &Ranked<'_>, b: &Ranked<'_>) -> Ordering {
 
 fn reason(inputs: &RouterInputs, entry: &Ranked<'_>, difficulty: f64) -> String {
     let candidate = entry.candidate;
-    let cost = match candidate.cost {
-        Some(cost) => format!("about ${cost}"),
-        None => "cost unknown".to_owned(),
-    };
-    let latency = format!("about {:.1} s", entry.latency_ms / 1_000.0);
     let quality = candidate.quality;
-    let why = match inputs.objective {
-        Objective::Ordered => "as the route lists it".to_owned(),
-        Objective::Cheapest if entry.good_enough => {
-            format!("good enough (quality {quality:.2} for difficulty {difficulty:.2})")
-        }
-        Objective::Cheapest => {
-            format!("quality {quality:.2} is below difficulty {difficulty:.2}")
-        }
-        Objective::Fastest | Objective::Best => format!("quality {quality:.2}"),
+    let mut reason = String::with_capacity(128);
+    // Writing to a string cannot fail.
+    let _ = match inputs.objective {
+        Objective::Ordered => write!(reason, "as the route lists it"),
+        Objective::Cheapest if entry.good_enough => write!(
+            reason,
+            "good enough (quality {quality:.2} for difficulty {difficulty:.2})"
+        ),
+        Objective::Cheapest => write!(
+            reason,
+            "quality {quality:.2} is below difficulty {difficulty:.2}"
+        ),
+        Objective::Fastest | Objective::Best => write!(reason, "quality {quality:.2}"),
     };
+    let _ = match candidate.cost {
+        Some(cost) => write!(reason, ", about ${cost}"),
+        None => write!(reason, ", cost unknown"),
+    };
+    let _ = write!(reason, ", about {:.1} s", entry.latency_ms / 1_000.0);
     let state = match candidate.availability {
         Availability::Probing => ", a probe after failures",
         Availability::Loading => ", still loading its model",
@@ -315,7 +320,9 @@ fn reason(inputs: &RouterInputs, entry: &Ranked<'_>, difficulty: f64) -> String 
     } else {
         ""
     };
-    format!("{why}, {cost}, {latency}{state}{replica}")
+    reason.push_str(state);
+    reason.push_str(replica);
+    reason
 }
 
 #[cfg(test)]

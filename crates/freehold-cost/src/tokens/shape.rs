@@ -26,16 +26,22 @@ const ACCENTED: u64 = 320;
 /// Guesses how many tokens a text has. Linear; needs no memory.
 pub fn estimate_text(text: &str) -> u64 {
     let mut shape = Shape::default();
-    let mut rest = text.as_bytes();
-    let mut chars = text.chars();
-    while let Some(&byte) = rest.first() {
-        if byte < 0x80 {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        if byte.is_ascii_lowercase() {
             shape.ascii(byte);
-            rest = &rest[1..];
-            chars.next();
-        } else if let Some(char) = chars.next() {
+            // Small letters after a small letter only make the word longer.
+            let more = bytes[at + 1..].iter();
+            let more = more.take_while(|byte| byte.is_ascii_lowercase()).count();
+            shape.length += more;
+            at += 1 + more;
+        } else if byte < 0x80 {
+            shape.ascii(byte);
+            at += 1;
+        } else if let Some(char) = text[at..].chars().next() {
             shape.other(char);
-            rest = &rest[char.len_utf8()..];
+            at += char.len_utf8();
         }
     }
     shape.close();
