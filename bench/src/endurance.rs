@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// The gateway's configuration, to be filled; with --away-s its `ledger` gets a `database_url`.
     #[arg(long, default_value = "bench/freehold.yaml")]
     template: PathBuf,
+    /// The path that answers 200 once the gateway is ready.
+    #[arg(long, default_value = "/health/readiness")]
+    ready: String,
     /// Key to send.
     #[arg(long, default_value = "sk-bench-0123456789abcdef")]
     key: String,
@@ -139,7 +142,7 @@ impl<'a> Subject<'a> {
             command: &options.gateway,
             within: &[],
             template: Some(template),
-            ready: "/health/readiness",
+            ready: &options.ready,
             limit: READY,
             core: (!options.no_pin).then_some(options.server_core),
         };

@@ -300,3 +300,66 @@ fn instructions_are_counted_and_held_to_limits() {
         "{errors}"
     );
 }
+
+/// The bare proxy stands in for a gateway.
+#[test]
+fn endurance_looks_after_each_tenth_of_the_requests() {
+    let folder = tempfile::tempdir().unwrap();
+    let template = folder.path().join("template.yaml");
+    std::fs::write(&template, "ledger:\n  directory: {folder}\n").unwrap();
+    let json = folder.path().join("looks.json");
+    let gateway =
+        format!("{PROGRAM} bare-proxy --listen 127.0.0.1:{{port}} --upstream {{upstream}}");
+    let output = bench(&[
+        "endurance",
+        "--gateway",
+        &gateway,
+        "--template",
+        template.to_str().unwrap(),
+        "--ready",
+        "/__stats",
+        "--requests",
+        "200",
+        "--no-pin",
+        "--json",
+        json.to_str().unwrap(),
+    ]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let looks: Value = serde_json::from_slice(&std::fs::read(json).unwrap()).unwrap();
+    let looks = looks.as_array().unwrap();
+    assert_eq!(looks.len(), 11, "at rest, and ten");
+    assert_eq!(looks[0]["during"], "rest");
+    assert_eq!(looks[10]["requests"], 200);
+    for look in looks {
+        assert!(look["resident_mib"].as_f64().unwrap() > 0.5, "{look}");
+        assert_eq!(look["failed"], 0);
+    }
+    assert!(String::from_utf8_lossy(&output.stdout).contains("MiB resident"));
+}
+
+/// As llama.cpp's server does, without a word.
+#[test]
+fn a_connection_that_the_server_closed_is_opened_anew() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut asked = Vec::new();
+            let mut part = [0; 4_096];
+            // The request is smaller than a part and ends with its JSON.
+            while !asked.ends_with(b"}") {
+                let read = stream.read(&mut part).unwrap();
+                asked.extend_from_slice(&part[..read]);
+                if read == 0 {
+                    break;
+                }
+            }
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
+        }
+    });
+    let told = load(&url, &["--requests", "5", "--connections", "1"]);
+    assert_eq!(told["requests"], 5, "{told}");
+    assert_eq!(told["failures"], serde_json::json!({}), "{told}");
+}
