@@ -62,6 +62,8 @@ pub(crate) struct Framing {
     place: Place,
     line: Vec<u8>,
     head: Head,
+    /// Whether a head has come whole.
+    asked: bool,
 }
 
 /// What the head so far says of the body.
@@ -79,6 +81,7 @@ impl Framing {
             place: Place::Start,
             line: Vec::new(),
             head: Head::default(),
+            asked: false,
         }
     }
 
@@ -131,6 +134,7 @@ impl Framing {
                 if line.is_empty() {
                     // Empty lines before a request are nothing (RFC 9112, 2.2).
                     if self.head.started {
+                        self.asked = true;
                         self.place = std::mem::take(&mut self.head).body();
                     }
                 } else if self.head.started {
@@ -156,6 +160,18 @@ impl Framing {
             Place::Trailers | Place::Body(_) | Place::Chunk(_) | Place::Over => {}
         }
         Ok(())
+    }
+}
+
+impl Framing {
+    /// Whether a head is still to come that must come: the first of the connection, or what is left of one.
+    fn is_in_head(&self, received_bytes: usize) -> bool {
+        match self.place {
+            Place::Start => true,
+            Place::Head => self.head.started || !self.line.is_empty() || !self.asked,
+            Place::Over => received_bytes < HTTP2_PREFACE_BYTES,
+            Place::Body(_) | Place::ChunkSize | Place::Chunk(_) | Place::Trailers => false,
+        }
     }
 }
 
@@ -207,13 +223,16 @@ impl Head {
     }
 }
 
-/// A stream whose incoming bytes are followed, and which ends when its beginning does not come.
+/// A stream whose incoming bytes are followed, and which ends when its beginning, or the rest of a head, does not come.
 pub(crate) struct Followed<S> {
     stream: S,
     framing: Framing,
     fault: FirstFault,
-    /// By when it must be clear which HTTP is spoken. Until then hyper does not look at the clock.
-    patience: Option<Pin<Box<Sleep>>>,
+    /// How long a head may take.
+    patience: Duration,
+    /// Rings when a head takes longer; `None` where none is expected. hyper's own clock runs between requests, too, and
+    /// is set for those.
+    head_due: Option<Pin<Box<Sleep>>>,
     received_bytes: usize,
     /// Rings when the client has taken nothing for too long; `None` while it takes what comes.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -225,7 +244,8 @@ impl<S> Followed<S> {
             stream,
             framing: Framing::new(),
             fault,
-            patience: Some(Box::pin(tokio::time::sleep(patience))),
+            patience,
+            head_due: Some(Box::pin(tokio::time::sleep(patience))),
             received_bytes: 0,
             stalled: None,
         }
@@ -247,11 +267,12 @@ impl<S> Followed<S> {
         Poll::Ready(Err(std::io::ErrorKind::TimedOut.into()))
     }
 
-    fn has_begun(&self) -> bool {
-        match self.framing.place {
-            Place::Start => false,
-            Place::Over => self.received_bytes >= HTTP2_PREFACE_BYTES,
-            _ => true,
+    /// Sets the clock where a head has begun, and stops it where one has ended.
+    fn watch_head(&mut self) {
+        if !self.framing.is_in_head(self.received_bytes) {
+            self.head_due = None;
+        } else if self.head_due.is_none() {
+            self.head_due = Some(Box::pin(tokio::time::sleep(self.patience)));
         }
     }
 }
@@ -266,8 +287,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Followed<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
         if read.is_pending()
-            && let Some(patience) = &mut this.patience
-            && patience.as_mut().poll(context).is_ready()
+            && let Some(head_due) = &mut this.head_due
+            && head_due.as_mut().poll(context).is_ready()
         {
             return Poll::Ready(Err(std::io::ErrorKind::TimedOut.into()));
         }
@@ -280,9 +301,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Followed<S> {
             // It is the first: after it, nothing is looked at.
             let _ = this.fault.0.set(fault);
         }
-        if this.patience.is_some() && this.has_begun() {
-            this.patience = None;
-        }
+        this.watch_head();
         Poll::Ready(Ok(()))
     }
 }

@@ -30,6 +30,8 @@ pub struct ServerSettings {
     pub connections_max: usize,
     /// How long a client may take to shake hands (TLS), and to send a request's head.
     pub header_timeout: Duration,
+    /// How long a connection may rest between two requests.
+    pub keep_alive: Duration,
     /// How long answers under way may go on after a stop.
     pub drain: Duration,
 }
@@ -100,7 +102,7 @@ impl Server {
         let over = CancellationToken::new();
         let graceful = GracefulShutdown::new();
         let door = Door {
-            builder: builder(self.settings.header_timeout),
+            builder: builder(&self.settings),
             router,
             tls: self.tls,
             patience: self.settings.header_timeout,
@@ -137,12 +139,14 @@ impl Server {
     }
 }
 
-fn builder(header_timeout: Duration) -> auto::Builder<TokioExecutor> {
+fn builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor> {
+    let header_timeout = settings.header_timeout;
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
+        // It runs from the end of the answer before; a head that has begun is `Followed`'s affair.
+        .header_read_timeout(settings.keep_alive.max(header_timeout))
         .keep_alive(true);
     builder
         .http2()

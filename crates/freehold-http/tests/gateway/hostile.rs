@@ -325,6 +325,54 @@ async fn heads_that_never_end_are_cut_off() {
     assert_eq!(bench.ask(Surface::Chat, &body).await.status, 200);
 }
 
+/// Sends a whole request and reads its whole answer; the connection stays.
+async fn ask_on(stream: &mut TcpStream) -> String {
+    let body = Surface::Chat.body("single", false, "hi").to_string();
+    let length = format!("Content-Length: {}\r\n", body.len());
+    let text = head(Surface::Chat, &length) + &body;
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut told = String::new();
+    let mut part = vec![0; 16 * 1_024];
+    loop {
+        let read = soon(stream.read(&mut part)).await.unwrap();
+        assert_ne!(read, 0, "it was closed: {told}");
+        told.push_str(std::str::from_utf8(&part[..read]).unwrap());
+        let Some((head, body)) = told.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+        let length = lines.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+        if length.is_some_and(|(_, length)| length.parse() == Ok(body.len())) {
+            return told;
+        }
+    }
+}
+
+/// Clients keep connections for a minute and more: one that is closed just when its next request goes out is an error for
+/// many of them. The bench lets one rest four times as long as a head may take.
+#[tokio::test]
+async fn a_connection_may_rest_longer_than_a_head_may_take() {
+    let bench = Bench::with_patience(PATIENCE).await;
+    let mut stream = connect(&bench).await;
+    for _ in 0..2 {
+        let told = ask_on(&mut stream).await;
+        assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+        tokio::time::sleep(2 * PATIENCE).await;
+    }
+    // A second head that does not end is cut off like a first one.
+    let begun = std::time::Instant::now();
+    stream.write_all(b"POST /v1/messages HTT").await.unwrap();
+    let told = until_closed(&mut stream).await;
+    assert!(!told.text.contains("200"), "{}", told.text);
+    assert!(begun.elapsed() < 3 * PATIENCE, "{:?}", begun.elapsed());
+
+    let mut stream = connect(&bench).await;
+    ask_on(&mut stream).await;
+    let begun = std::time::Instant::now();
+    until_closed(&mut stream).await;
+    assert!(begun.elapsed() > 3 * PATIENCE, "{:?}", begun.elapsed());
+}
+
 #[tokio::test]
 async fn bodies_that_never_end_are_cut_off() {
     for surface in Surface::BOTH {

@@ -331,6 +331,7 @@ impl Bench {
             address: ([127, 0, 0, 1], 0).into(),
             connections_max: 64,
             header_timeout: patience,
+            keep_alive: 4 * patience,
             drain,
         })
         .await

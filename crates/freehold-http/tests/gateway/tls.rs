@@ -40,6 +40,7 @@ async fn listen(settings: &TlsSettings, header_timeout: Duration) -> Listener {
         address: ([127, 0, 0, 1], 0).into(),
         connections_max: 2,
         header_timeout,
+        keep_alive: header_timeout,
         drain: Duration::from_secs(60),
     })
     .await

@@ -338,6 +338,7 @@ fn listener(settings: &Settings, address: SocketAddr) -> ServerSettings {
         address,
         connections_max: settings.connections_max,
         header_timeout: settings.header_timeout,
+        keep_alive: settings.keep_alive,
         drain: settings.drain,
     }
 }

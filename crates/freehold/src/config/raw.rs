@@ -77,6 +77,9 @@ pub(crate) struct Server {
     pub(crate) body_depth_max: u32,
     /// How long a client may take to shake hands (TLS), and to send a request's head, in seconds.
     pub(crate) header_timeout_s: u32,
+    /// How long a client may keep a connection open between two requests, in seconds. More than clients themselves do (many 60, some
+    /// 90), so that none is closed just when a request goes out.
+    pub(crate) keep_alive_s: u32,
     /// How long a client may take to send a body, in seconds.
     pub(crate) body_timeout_s: u32,
     /// Connections at a time.
@@ -94,6 +97,7 @@ impl Default for Server {
             body_mib_max: 32,
             body_depth_max: 128,
             header_timeout_s: 30,
+            keep_alive_s: 120,
             body_timeout_s: 60,
             connections_max: 10_000,
             drain_s: 30,
