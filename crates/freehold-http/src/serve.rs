@@ -30,7 +30,8 @@ pub struct ServerSettings {
     pub connections_max: usize,
     /// How long a client may take to shake hands (TLS), and to send a request's head.
     pub header_timeout: Duration,
-    /// How long a connection may rest between two requests.
+    /// How long a connection may rest between two requests; no longer than `header_timeout` where it was accepted while
+    /// more than half of all places were taken.
     pub keep_alive: Duration,
     /// How long answers under way may go on after a stop.
     pub drain: Duration,
@@ -102,7 +103,8 @@ impl Server {
         let over = CancellationToken::new();
         let graceful = GracefulShutdown::new();
         let door = Door {
-            builder: builder(&self.settings),
+            roomy: builder(&self.settings, self.settings.keep_alive),
+            crowded: builder(&self.settings, self.settings.header_timeout),
             router,
             tls: self.tls,
             patience: self.settings.header_timeout,
@@ -115,8 +117,10 @@ impl Server {
                 (stream, place) = accept(&self.listener, &places) => {
                     let (door, watcher) = (Arc::clone(&door), graceful.watcher());
                     let over = over.clone();
+                    let is_crowded = places.available_permits() < self.settings.connections_max / 2;
                     tokio::spawn(async move {
-                        over.run_until_cancelled(door.serve(stream, watcher)).await;
+                        let serving = door.serve(stream, watcher, is_crowded);
+                        over.run_until_cancelled(serving).await;
                         drop(place);
                     });
                 }
@@ -139,14 +143,15 @@ impl Server {
     }
 }
 
-fn builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor> {
+/// What speaks HTTP on a connection that may rest so long.
+fn builder(settings: &ServerSettings, keep_alive: Duration) -> auto::Builder<TokioExecutor> {
     let header_timeout = settings.header_timeout;
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
         // It runs from the end of the answer before; a head that has begun is `Followed`'s affair.
-        .header_read_timeout(settings.keep_alive.max(header_timeout))
+        .header_read_timeout(keep_alive.max(header_timeout))
         .keep_alive(true);
     builder
         .http2()
@@ -160,26 +165,32 @@ fn builder(settings: &ServerSettings) -> auto::Builder<TokioExecutor> {
 
 /// What every connection goes through.
 struct Door {
-    builder: auto::Builder<TokioExecutor>,
+    roomy: auto::Builder<TokioExecutor>,
+    /// For connections that others may be waiting for.
+    crowded: auto::Builder<TokioExecutor>,
     router: Router,
     tls: Option<Tls>,
     patience: Duration,
 }
 
 impl Door {
-    async fn serve(&self, stream: TcpStream, watcher: Watcher) {
+    async fn serve(&self, stream: TcpStream, watcher: Watcher, is_crowded: bool) {
+        let builder = match is_crowded {
+            true => &self.crowded,
+            false => &self.roomy,
+        };
         let Some(tls) = &self.tls else {
-            return self.speak(stream, watcher).await;
+            return self.speak(builder, stream, watcher).await;
         };
         match tokio::time::timeout(self.patience, tls.accept(stream)).await {
-            Ok(Ok(stream)) => self.speak(stream, watcher).await,
+            Ok(Ok(stream)) => self.speak(builder, stream, watcher).await,
             // Scanners and clients without a certificate are the usual ones.
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         }
     }
 
-    async fn speak<S>(&self, stream: S, watcher: Watcher)
+    async fn speak<S>(&self, builder: &auto::Builder<TokioExecutor>, stream: S, watcher: Watcher)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -189,8 +200,7 @@ impl Door {
             router: self.router.clone(),
             fault,
         });
-        let connection = self
-            .builder
+        let connection = builder
             .serve_connection_with_upgrades(TokioIo::new(stream), service)
             .into_owned();
         // A client's broken connection is the client's affair.

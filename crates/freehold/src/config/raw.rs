@@ -78,7 +78,8 @@ pub(crate) struct Server {
     /// How long a client may take to shake hands (TLS), and to send a request's head, in seconds.
     pub(crate) header_timeout_s: u32,
     /// How long a client may keep a connection open between two requests, in seconds. More than clients themselves do (many 60, some
-    /// 90), so that none is closed just when a request goes out.
+    /// 90), so that none is closed just when a request goes out; no longer than `header_timeout_s` while more than half of
+    /// `connections_max` are open.
     pub(crate) keep_alive_s: u32,
     /// How long a client may take to send a body, in seconds.
     pub(crate) body_timeout_s: u32,
