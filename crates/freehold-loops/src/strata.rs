@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn a_language_is_told_by_enough_letters_or_not_at_all() {
-        let german = "Bitte fassen Sie den folgenden Bericht in drei kurzen Sätzen zusammen.";
+        let german = "Fasse den folgenden Bericht bitte in drei kurzen Sätzen zusammen.";
         assert_eq!(language(german), Some("deu"));
         let english = "Please summarise the following report in three short sentences.";
         assert_eq!(language(english), Some("eng"));

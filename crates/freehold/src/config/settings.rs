@@ -124,9 +124,7 @@ impl Settings {
     /// # Errors
     /// The first thing that cannot be run, with the path of the value.
     pub(crate) fn from_raw(raw: raw::Config, environment: &Environment) -> Result<Self, Complaint> {
-        let catalogue = Catalogue::builtin()
-            .map_err(|error| Complaint::new([], format!("the built-in catalogue: {error}")))?;
-        let catalogue = Arc::new(catalogue);
+        let catalogue = catalogue()?;
         let sealed = raw.perimeter == PerimeterMode::Sealed;
         let inside = transport::inside(&raw.outbound)?;
         let mut reader = BackendReader {
@@ -194,6 +192,12 @@ impl Settings {
             hints,
         })
     }
+}
+
+/// The vendors that the program knows.
+fn catalogue() -> Result<Arc<Catalogue>, Complaint> {
+    let builtin = Catalogue::builtin().map(Arc::new);
+    builtin.map_err(|error| Complaint::new([], format!("the built-in catalogue: {error}")))
 }
 
 impl Settings {
