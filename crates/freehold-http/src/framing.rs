@@ -85,6 +85,16 @@ impl Framing {
         }
     }
 
+    /// Whether a head is still to come that must come: the first of the connection, or what is left of one.
+    fn is_in_head(&self, received_bytes: usize) -> bool {
+        match self.place {
+            Place::Start => true,
+            Place::Head => self.head.started || !self.line.is_empty() || !self.asked,
+            Place::Over => received_bytes < HTTP2_PREFACE_BYTES,
+            Place::Body(_) | Place::ChunkSize | Place::Chunk(_) | Place::Trailers => false,
+        }
+    }
+
     /// Takes the next bytes, however they are cut.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
         while !bytes.is_empty() {
@@ -160,18 +170,6 @@ impl Framing {
             Place::Trailers | Place::Body(_) | Place::Chunk(_) | Place::Over => {}
         }
         Ok(())
-    }
-}
-
-impl Framing {
-    /// Whether a head is still to come that must come: the first of the connection, or what is left of one.
-    fn is_in_head(&self, received_bytes: usize) -> bool {
-        match self.place {
-            Place::Start => true,
-            Place::Head => self.head.started || !self.line.is_empty() || !self.asked,
-            Place::Over => received_bytes < HTTP2_PREFACE_BYTES,
-            Place::Body(_) | Place::ChunkSize | Place::Chunk(_) | Place::Trailers => false,
-        }
     }
 }
 

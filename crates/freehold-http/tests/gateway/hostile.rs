@@ -373,6 +373,27 @@ async fn a_connection_may_rest_longer_than_a_head_may_take() {
     assert!(begun.elapsed() > 3 * PATIENCE, "{:?}", begun.elapsed());
 }
 
+/// Where half of the bench's 64 places are taken, others may soon wait for one.
+#[tokio::test]
+async fn connections_rest_short_where_others_may_wait() {
+    let patience = Duration::from_secs(1);
+    let bench = Bench::with_patience(patience).await;
+    let mut early = connect(&bench).await;
+    ask_on(&mut early).await;
+    let mut others = Vec::new();
+    for _ in 0..32 {
+        others.push(connect(&bench).await);
+    }
+    let mut late = connect(&bench).await;
+    ask_on(&mut late).await;
+    let begun = std::time::Instant::now();
+    until_closed(&mut late).await;
+    assert!(begun.elapsed() < 3 * patience, "{:?}", begun.elapsed());
+    // One that came when there was room rests on.
+    let told = ask_on(&mut early).await;
+    assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+}
+
 #[tokio::test]
 async fn bodies_that_never_end_are_cut_off() {
     for surface in Surface::BOTH {

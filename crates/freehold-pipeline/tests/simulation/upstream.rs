@@ -58,6 +58,8 @@ pub(crate) struct Counted {
     pub(crate) deployment: DeploymentId,
     pub(crate) is_inside: bool,
     pub(crate) stage: Stage,
+    /// A connection that had been kept was closed as it went out.
+    pub(crate) is_stale: bool,
     /// Pieces of the answer that were handed over.
     pub(crate) words: Vec<&'static str>,
     /// Whether anything at all was handed over.
@@ -95,6 +97,7 @@ impl Counts {
             deployment: call.deployment.id.clone(),
             is_inside: *site == Site::inside(),
             stage: Stage::Asked,
+            is_stale: false,
             words: vec![],
             begun: false,
             told: None,
@@ -166,6 +169,10 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     fn error(&self) -> Error {
+        if self.dice.one_in(6) {
+            let error = Error::new(ErrorKind::Unavailable, "it closed the connection");
+            return error.with_code(Error::CONNECTION_STALE);
+        }
         let error = Error::new(self.dice.pick(&KINDS), "scripted");
         match self.dice.number(0..4) {
             0 => error.with_retry(Retry::After(Duration::from_millis(
@@ -265,7 +272,10 @@ impl Lent {
     }
 
     fn refused(&self, error: Error) -> Error {
-        self.change(|call| call.stage = Stage::Refused);
+        self.change(|call| {
+            call.stage = Stage::Refused;
+            call.is_stale = error.code.as_deref() == Some(Error::CONNECTION_STALE);
+        });
         error
     }
 }
