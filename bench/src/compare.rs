@@ -10,7 +10,7 @@ use crate::{
     cases::{self, Case, Row, Sample},
     children::{Gateway, Server},
     load::{self, Load},
-    process::{Process, pin_to},
+    process::{Cores, Process},
     render::{line, progress},
     table,
 };
@@ -68,15 +68,9 @@ pub(crate) struct Options {
     /// Seconds of each measurement.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
-    /// Core of the server that is measured.
-    #[arg(long, default_value_t = 0)]
-    server_core: usize,
-    /// Core of the mock upstream and of the load.
-    #[arg(long, default_value_t = 1)]
-    load_core: usize,
-    /// Leave all processes on all cores.
-    #[arg(long)]
-    no_pin: bool,
+    /// Where the processes run.
+    #[command(flatten)]
+    cores: Cores,
     /// Also write everything, every sample included, to this file.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -119,15 +113,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 async fn compare(options: &Options, folder: &std::path::Path) -> anyhow::Result<()> {
-    let (server_core, load_core) = match options.no_pin {
-        true => (None, None),
-        false => (Some(options.server_core), Some(options.load_core)),
-    };
-    if let Some(core) = load_core {
-        pin_to(core).context("use --no-pin on a machine with one core")?;
-    }
-    let mock = Server::own(&mock_arguments(options), load_core)?;
-    let targets = start_targets(options, &mock, server_core, folder).await?;
+    options.cores.keep_load()?;
+    let mock = Server::own(&mock_arguments(options), options.cores.load())?;
+    let targets = start_targets(options, &mock, options.cores.server(), folder).await?;
     let cases = standard_set(options);
     let mut samples = Vec::new();
     for round in 0..options.rounds {
@@ -158,7 +146,7 @@ async fn compare(options: &Options, folder: &std::path::Path) -> anyhow::Result<
         let findings = Findings {
             targets: &names,
             cores: std::thread::available_parallelism()?.get(),
-            pinned: !options.no_pin,
+            pinned: options.cores.server().is_some(),
             seconds: options.seconds,
             rounds: options.rounds,
             rows: &rows,
@@ -216,7 +204,7 @@ async fn start_targets(
             None => (place, None),
         };
         let process = pid.map(Process::new).transpose()?;
-        let idle_mib = process.map(mib).transpose()?;
+        let idle_mib = process.map(Process::resident_mib).transpose()?;
         targets.push(Target {
             name,
             url: url.to_owned(),
@@ -256,7 +244,7 @@ fn of_server(name: String, server: Server) -> anyhow::Result<Target> {
         url: server.url.clone(),
         process: Some(process),
         cold_start: Some(server.cold_start),
-        idle_mib: Some(mib(process)?),
+        idle_mib: Some(process.resident_mib()?),
         _server: Some(server),
     })
 }
@@ -314,6 +302,7 @@ fn load_of(options: &Options, case: Case, target: &Target) -> anyhow::Result<Loa
         requests: None,
         timeout: 30.0,
         stagger,
+        no_keep_alive: false,
         server_pid: None,
         json: false,
     };
@@ -326,7 +315,7 @@ fn of_processes(targets: &[Target]) -> anyhow::Result<Vec<Row>> {
     let idle: Vec<_> = targets.iter().map(|target| target.idle_mib).collect();
     let after = targets
         .iter()
-        .map(|target| target.process.map(mib).transpose());
+        .map(|target| target.process.map(Process::resident_mib).transpose());
     let after = after.collect::<anyhow::Result<Vec<_>>>()?;
     let start = targets
         .iter()
@@ -349,14 +338,6 @@ fn of_processes(targets: &[Target]) -> anyhow::Result<Vec<Row>> {
 fn ratios(values: &[Option<f64>]) -> Vec<Option<f64>> {
     let base = values[BARE].filter(|base| *base > 0.0);
     values.iter().map(|value| Some((*value)? / base?)).collect()
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "memory sizes stay below 2^52 bytes"
-)]
-fn mib(process: Process) -> anyhow::Result<f64> {
-    Ok(process.resident_bytes()? as f64 / f64::from(1 << 20))
 }
 
 fn print_failures(names: &[String], samples: &[Sample]) -> anyhow::Result<()> {

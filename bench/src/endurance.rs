@@ -17,7 +17,7 @@ use crate::{
     children::{Gateway, Server, get},
     load::{self, Load},
     loopback,
-    process::pin_to,
+    process::{Cores, mib},
     render::{line, progress},
     table::number,
 };
@@ -55,15 +55,9 @@ pub(crate) struct Options {
     /// Connections that load the gateway.
     #[arg(long, default_value_t = 16)]
     connections: usize,
-    /// Core of the server that is measured.
-    #[arg(long, default_value_t = 0)]
-    server_core: usize,
-    /// Core of the mock upstream and of the load.
-    #[arg(long, default_value_t = 1)]
-    load_core: usize,
-    /// Leave all processes on all cores.
-    #[arg(long)]
-    no_pin: bool,
+    /// Where the processes run.
+    #[command(flatten)]
+    cores: Cores,
     /// Also write every look to this file.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -99,9 +93,7 @@ struct Look {
 
 /// Runs the load and prints what was seen.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
-    if !options.no_pin {
-        pin_to(options.load_core).context("use --no-pin on a machine with one core")?;
-    }
+    options.cores.keep_load()?;
     let looks = tokio::select! {
         looks = measure(&options) => looks?,
         // Returning drops the servers, which ends them.
@@ -144,7 +136,7 @@ impl<'a> Subject<'a> {
             template: Some(template),
             ready: &options.ready,
             limit: READY,
-            core: (!options.no_pin).then_some(options.server_core),
+            core: options.cores.server(),
         };
         let server = gateway.start(&mock.url, folder).await?;
         let mut subject = Self {
@@ -183,6 +175,7 @@ impl<'a> Subject<'a> {
             requests,
             timeout: 30.0,
             stagger: 0.0,
+            no_keep_alive: false,
             server_pid: None,
             json: false,
         })?;
@@ -208,7 +201,7 @@ impl<'a> Subject<'a> {
             requests_per_s: report.map_or(0.0, |report| report.requests_per_s),
             p50_us: report.map_or(0.0, |report| report.latency.p50_us),
             p99_us: report.map_or(0.0, |report| report.latency.p99_us),
-            resident_mib: mib(self.server.process.resident_bytes()?),
+            resident_mib: self.server.process.resident_mib()?,
             spool_mib: mib(spool),
             ledger_mib: mib(bytes_below(&ledger) - spool),
             audit_mib: mib(bytes_below(&self.folder.join("audit"))),
@@ -273,8 +266,7 @@ async fn away(options: &Options, seconds: f64) -> anyhow::Result<Vec<Look>> {
 }
 
 fn mock(options: &Options) -> anyhow::Result<Server> {
-    let core = (!options.no_pin).then_some(options.load_core);
-    Server::own(&["mock-upstream".to_owned()], core)
+    Server::own(&["mock-upstream".to_owned()], options.cores.load())
 }
 
 fn bytes_below(path: &Path) -> u64 {
@@ -283,11 +275,6 @@ fn bytes_below(path: &Path) -> u64 {
     };
     let sizes = entries.flatten().map(|entry| bytes_below(&entry.path()));
     sizes.sum()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "sizes stay below 2^52 bytes")]
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }
 
 fn table(looks: &[Look]) -> String {

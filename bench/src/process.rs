@@ -41,6 +41,11 @@ impl Process {
             .sum()
     }
 
+    /// Resident memory in MiB.
+    pub(crate) fn resident_mib(self) -> anyhow::Result<f64> {
+        self.resident_bytes().map(mib)
+    }
+
     /// The most resident memory so far, in bytes, of it and its living descendants.
     pub(crate) fn peak_bytes(self) -> anyhow::Result<u64> {
         self.family()
@@ -110,8 +115,48 @@ fn status_of(pid: i32, name: &'static str) -> anyhow::Result<u64> {
     Ok(kib.with_context(|| format!("/proc/PID/status has no {name}"))? * 1024)
 }
 
+/// Where the processes of a measurement run, so that they do not share what is measured.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Cores {
+    /// Core of the server that is measured.
+    #[arg(long, default_value_t = 0)]
+    server_core: usize,
+    /// Core of the mock upstream and of the load.
+    #[arg(long, default_value_t = 1)]
+    load_core: usize,
+    /// Leave all processes on all cores.
+    #[arg(long)]
+    no_pin: bool,
+}
+
+impl Cores {
+    /// The server's; `None` for any.
+    pub(crate) fn server(self) -> Option<usize> {
+        (!self.no_pin).then_some(self.server_core)
+    }
+
+    /// That of the mock upstream and of the load.
+    pub(crate) fn load(self) -> Option<usize> {
+        (!self.no_pin).then_some(self.load_core)
+    }
+
+    /// Keeps this thread, which makes the load, where the load belongs.
+    pub(crate) fn keep_load(self) -> anyhow::Result<()> {
+        let Some(core) = self.load() else {
+            return Ok(());
+        };
+        pin_to(core).context("use --no-pin on a machine with one core")
+    }
+}
+
+/// Bytes in MiB.
+#[expect(clippy::cast_precision_loss, reason = "sizes stay below 2^52 bytes")]
+pub(crate) fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
 /// Keeps this thread, and what it starts from now on, on one core.
-pub(crate) fn pin_to(core: usize) -> anyhow::Result<()> {
+fn pin_to(core: usize) -> anyhow::Result<()> {
     let mut cores = CpuSet::new();
     cores.set(core)?;
     sched_setaffinity(Pid::from_raw(0), &cores).with_context(|| format!("cannot use core {core}"))

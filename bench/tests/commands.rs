@@ -340,7 +340,7 @@ fn endurance_looks_after_each_tenth_of_the_requests() {
 
 /// As llama.cpp's server does, without a word.
 #[test]
-fn a_connection_that_the_server_closed_is_opened_anew() {
+fn a_server_that_closes_connections_is_asked_on_new_ones() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -359,7 +359,10 @@ fn a_connection_that_the_server_closed_is_opened_anew() {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}");
         }
     });
-    let told = load(&url, &["--requests", "5", "--connections", "1"]);
+    let told = load(
+        &url,
+        &["--requests", "5", "--connections", "1", "--no-keep-alive"],
+    );
     assert_eq!(told["requests"], 5, "{told}");
     assert_eq!(told["failures"], serde_json::json!({}), "{told}");
 }

@@ -172,6 +172,7 @@ fn load_of(options: &Options, url: &str, stream: bool, requests: u64) -> load::O
         requests: Some(requests),
         timeout: 60.0,
         stagger: 0.0,
+        no_keep_alive: false,
         server_pid: None,
         json: false,
     }

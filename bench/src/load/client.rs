@@ -24,6 +24,8 @@ pub(crate) struct Endpoint {
     headers: HeaderMap,
     body: Bytes,
     stream: bool,
+    /// A connection for each request.
+    fresh: bool,
     variants: Rc<[Variant]>,
     next: Rc<Cell<usize>>,
 }
@@ -94,9 +96,15 @@ impl Endpoint {
             headers,
             body,
             stream,
+            fresh: false,
             variants: Rc::default(),
             next: Rc::default(),
         })
+    }
+
+    /// Opens a connection for each request.
+    pub(crate) fn with_fresh_connections(self, fresh: bool) -> Self {
+        Self { fresh, ..self }
     }
 
     /// Asks with these keys in turn.
@@ -174,22 +182,16 @@ impl Endpoint {
         connection: &mut Connection,
         on_frame: &mut dyn FnMut(),
     ) -> Result<Timing, Failure> {
-        if connection.ready().await.is_err() {
-            // Servers may close a connection between two requests.
+        if self.fresh {
             *connection = self.connect().await?;
         }
+        connection.ready().await.map_err(|_| Failure::Broken)?;
         let request = self.request();
         let start = Instant::now();
-        let response = match connection.try_send_request(request).await {
-            Ok(response) => response,
-            // The same, a moment later: nothing of the request has been sent.
-            Err(mut error) => {
-                let unsent = error.take_message().ok_or(Failure::Broken)?;
-                *connection = self.connect().await?;
-                let sent = connection.send_request(unsent);
-                sent.await.map_err(|_| Failure::Broken)?
-            }
-        };
+        let response = connection
+            .send_request(request)
+            .await
+            .map_err(|_| Failure::Broken)?;
         let status = response.status();
         let timing = read(response.into_body(), start, self.stream, on_frame).await;
         if status == hyper::StatusCode::OK {

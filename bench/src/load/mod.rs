@@ -67,6 +67,9 @@ pub(crate) struct Options {
     /// Closed loop: seconds over which the connections start, so that streams do not run in step.
     #[arg(long, default_value_t = 0.0)]
     pub(crate) stagger: f64,
+    /// Open a connection for each request: some servers close them without a word, which counts as broken.
+    #[arg(long)]
+    pub(crate) no_keep_alive: bool,
     /// Process whose CPU time and memory to report.
     #[arg(long)]
     pub(crate) server_pid: Option<u32>,
@@ -136,7 +139,8 @@ impl Load {
                 options.key.as_deref(),
                 body,
                 options.stream,
-            )?,
+            )?
+            .with_fresh_connections(options.no_keep_alive),
             connections: options.connections,
             rate: options.rate,
             duration: Duration::try_from_secs_f64(options.duration)?,

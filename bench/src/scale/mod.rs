@@ -31,7 +31,7 @@ use crate::{
     answers::Dialect,
     children::{Server, free_port},
     load::{self, Load, Report, Variants},
-    process::pin_to,
+    process::{Cores, mib},
     render::{line, progress},
 };
 
@@ -107,15 +107,9 @@ pub(crate) struct Options {
     /// Seconds that a gateway may take to get ready, or to reload.
     #[arg(long, default_value_t = 300)]
     startup_s: u64,
-    /// Core of the server that is measured.
-    #[arg(long, default_value_t = 0)]
-    server_core: usize,
-    /// Core of the mock upstream and of the load.
-    #[arg(long, default_value_t = 1)]
-    load_core: usize,
-    /// Leave all processes on all cores.
-    #[arg(long)]
-    no_pin: bool,
+    /// Where the processes run.
+    #[command(flatten)]
+    cores: Cores,
     /// Also write everything, every round included, to this file.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -145,9 +139,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 async fn measure(options: &Options) -> anyhow::Result<()> {
-    if !options.no_pin {
-        pin_to(options.load_core).context("use --no-pin on a machine with one core")?;
-    }
+    options.cores.keep_load()?;
     let axes = match &options.only[..] {
         [] => <Axis as clap::ValueEnum>::value_variants(),
         some => some,
@@ -186,7 +178,7 @@ struct Subject {
 
 async fn along(options: &Options, axis: Axis) -> anyhow::Result<Vec<Step>> {
     let own = ["mock-upstream", "--inter-token-ms", SILENCE_MS].map(str::to_owned);
-    let mock = Server::own(&own, (!options.no_pin).then_some(options.load_core))?;
+    let mock = Server::own(&own, options.cores.load())?;
     let sizes = if options.sizes.is_empty() {
         axis.sizes()
     } else {
@@ -258,10 +250,10 @@ async fn start(
     ]
     .map(str::to_owned);
     let url = format!("http://127.0.0.1:{port}");
-    let all_cores = options.no_pin || (axis == Axis::Cores && size > 1);
+    let all_cores = axis == Axis::Cores && size > 1;
     let server = Server::gateway(
         &words,
-        (!all_cores).then_some(options.server_core),
+        options.cores.server().filter(|_| !all_cores),
         url,
         "/health/readiness",
         &folder.path().join("output.log"),
@@ -337,6 +329,7 @@ fn load_of(options: &Options, axis: Axis, subject: &Subject) -> anyhow::Result<L
         requests: None,
         timeout: 30.0,
         stagger,
+        no_keep_alive: false,
         server_pid: None,
         json: false,
     })?;
@@ -395,14 +388,6 @@ async fn reload(
     subject.step.reload_longest_ms = Some(longest.as_secs_f64() * 1e3);
     subject.step.reloaded_peak_mib = Some(mib(process.peak_bytes()?));
     Ok(())
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "memory sizes stay below 2^52 bytes"
-)]
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }
 
 #[expect(
