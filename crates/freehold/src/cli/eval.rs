@@ -195,7 +195,7 @@ pub(crate) struct SandboxArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) scorer_read: Vec<PathBuf>,
     /// Memory that each process of a program that scores may map
-    #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(16..))]
+    #[arg(long, value_name = "MIB", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(16..=1_048_576))]
     pub(crate) scorer_memory: u32,
     /// Run a program that scores with your user's rights, files and network; only for programs and answers you trust
     #[arg(long, conflicts_with_all = ["scorer_read", "scorer_memory"])]

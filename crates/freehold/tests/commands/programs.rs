@@ -307,6 +307,11 @@ fn nothing_runs_where_no_sandbox_can_be_made() {
     assert!(server.asked_of("m").is_empty());
 
     let told = desk.run(&arguments(&url, &["--scorer-read", "missing"]));
+    let whole = desk.run(&arguments(&url, &["--scorer-read", "/"]));
+    assert!(
+        whole.flat().contains("would show all there is"),
+        "{whole:?}"
+    );
     assert!(
         told.flat()
             .contains("there is no missing for --scorer-read"),

@@ -189,7 +189,14 @@ impl Panel {
             Kind::Embedding { asker, .. } => {
                 format!("{} at {} embeds every answer", asker.model, asker.endpoint)
             }
-            Kind::Program(_) => "a program of yours is run on every answer".to_owned(),
+            Kind::Program(program) => {
+                let how = if program.is_sandboxed() {
+                    "in a sandbox"
+                } else {
+                    "with your rights, files and network"
+                };
+                format!("a program of yours is run on every answer, {how}")
+            }
         };
         self.members.iter().map(note).collect()
     }

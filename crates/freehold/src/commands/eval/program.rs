@@ -74,6 +74,10 @@ impl Program {
         Ok((program, spec))
     }
 
+    pub(super) fn is_sandboxed(&self) -> bool {
+        self.sandbox.is_some()
+    }
+
     /// Runs it on one answer.
     pub(super) async fn score(&self, case: &Case, answer: &str) -> Outcome {
         let input = json!({

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::cli::SandboxArgs;
 
@@ -61,7 +61,13 @@ impl Sandbox {
         }
         let reads = args.scorer_read.iter().map(|path| {
             let found = path.canonicalize();
-            found.with_context(|| format!("there is no {} for --scorer-read", path.display()))
+            let found = found
+                .with_context(|| format!("there is no {} for --scorer-read", path.display()))?;
+            ensure!(
+                found.parent().is_some(),
+                "--scorer-read / would show all there is: name what the program needs"
+            );
+            Ok(found)
         });
         let reads = reads.collect::<Result<_>>()?;
         let otherwise = "--scorer-unsandboxed runs it with your user's rights, files and network";
