@@ -1,6 +1,7 @@
 //! A backend that does what the dice say, and keeps count of what it did.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use freehold_ports::{Backend, BoxFuture, Call, Chunk, ChunkStream, Probe, Timeouts};
@@ -163,16 +164,14 @@ pub(crate) struct Upstream {
     pub(crate) dice: Dice,
     /// One call in so many goes wrong.
     pub(crate) trouble: u64,
+    /// So many kept connections are closed still, just as something goes out on them.
+    pub(crate) closing: AtomicU64,
     pub(crate) counts: Arc<Counts>,
     pub(crate) trace: Arc<Trace>,
 }
 
 impl Upstream {
     fn error(&self) -> Error {
-        if self.dice.one_in(6) {
-            let error = Error::new(ErrorKind::Unavailable, "it closed the connection");
-            return error.with_code(Error::CONNECTION_STALE);
-        }
         let error = Error::new(self.dice.pick(&KINDS), "scripted");
         match self.dice.number(0..4) {
             0 => error.with_retry(Retry::After(Duration::from_millis(
@@ -185,6 +184,15 @@ impl Upstream {
 
     fn fate(&self, stream: bool, words_max: u64) -> Fate {
         let dice = &self.dice;
+        if dice.mishap(40) {
+            self.closing.store(dice.number(1..7), Ordering::Relaxed);
+        }
+        let fewer = |closing: u64| closing.checked_sub(1);
+        let order = Ordering::Relaxed;
+        if dice.mishap(1) && self.closing.fetch_update(order, order, fewer).is_ok() {
+            let error = Error::new(ErrorKind::Unavailable, "it closed the connection");
+            return Fate::Refuses(error.with_code(Error::CONNECTION_STALE));
+        }
         let is_well = !dice.mishap(self.trouble);
         let words = usize::try_from(dice.number(1..words_max + 1)).unwrap();
         let end = match dice.number(0..10) {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
 use freehold_guard::Guard;
@@ -318,6 +318,7 @@ fn upstreams(
             },
             dice: dice.clone(),
             trouble,
+            closing: AtomicU64::new(0),
             counts: Arc::clone(counts),
             trace: Arc::clone(trace),
         })
