@@ -1,5 +1,5 @@
 //! What runs beside requests. One loop so far: rollouts. `judge.rs` has a model score live pairs, `feedback.rs` takes what
-//! users say.
+//! users say, `strata.rs` has the words for what a request is like, for data sets as well.
 //!
 //! [`Watch`] hears of requests of flows on the move and returns at once; [`RolloutLoop`] has the other side answer a
 //! share of them too, scores both, keeps what was seen in the database, asks [`freehold_proof::rollout::next`] what
