@@ -120,7 +120,7 @@ impl Watched {
         let log = Arc::new(Log::default());
         let reading = Arc::clone(&log);
         std::thread::spawn(move || reading.read(stderr));
-        let watched = Self {
+        let mut watched = Self {
             watcher,
             orders: Some(stdin),
             answers: BufReader::new(stdout),
@@ -129,9 +129,13 @@ impl Watched {
         if watched.log.wait_for(ready) {
             return Ok(watched);
         }
+        // Its files stay: the next start, or their owner's end, decides about them.
+        let output = watched.log.text();
+        watched.signal("KILL");
+        watched.ended();
         Err(ServerError::Failed {
             action: format!("starting {name}"),
-            output: watched.log.text(),
+            output,
         })
     }
 
@@ -310,4 +314,19 @@ pub(crate) fn on_path(programs: &[&str]) -> Option<PathBuf> {
             .find(|candidate| candidate.is_file())
     };
     programs.iter().find_map(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_does_not_start_leaves_its_files() {
+        let place = Place::new(directory("watched").unwrap());
+        let mut failing = Command::new("sh");
+        failing.args(["-c", "echo still in use; exit 1"]);
+        let error = Watched::start(&place.directory, &failing, "ready").unwrap_err();
+        assert!(error.to_string().contains("still in use"), "{error}");
+        assert!(place.directory.exists());
+    }
 }
