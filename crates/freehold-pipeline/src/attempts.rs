@@ -91,10 +91,12 @@ pub(crate) async fn first_answer(
     plan: &[Arc<Deployment>],
 ) -> Result<Live, Error> {
     let mut waiting = plan.iter();
+    // They are large, and moved several times on their way into the race.
+    let attempts = |deployment| Box::pin(with_retries(scene, deployment));
     let mut racing = FuturesUnordered::new();
     let mut last = Error::new(ErrorKind::Unavailable, "no attempt is possible any more");
     let next = waiting.find(|deployment| scene.covers(deployment));
-    racing.extend(next.map(|deployment| with_retries(scene, deployment)));
+    racing.extend(next.map(attempts));
     loop {
         // Without this, an empty plan would wait for a hedge that never comes.
         if racing.is_empty() {
@@ -117,7 +119,7 @@ pub(crate) async fn first_answer(
                     last = error;
                     if racing.is_empty() {
                         match waiting.find(|deployment| scene.covers(deployment)) {
-                            Some(deployment) => racing.push(with_retries(scene, deployment)),
+                            Some(deployment) => racing.push(attempts(deployment)),
                             None => return Err(last),
                         }
                     }
@@ -128,7 +130,7 @@ pub(crate) async fn first_answer(
                 let deployment = waiting.as_slice().first().filter(|next| scene.covers(next));
                 if let Some(deployment) = deployment {
                     waiting.next();
-                    racing.push(with_retries(scene, deployment));
+                    racing.push(attempts(deployment));
                 }
             }
         }
