@@ -3,7 +3,7 @@
 SHELL := bash
 # Seconds for each fuzz target.
 SECONDS ?= 60
-.PHONY: help setup serve test lint audit bench fuzz clean
+.PHONY: help setup serve release test lint audit bench fuzz clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ setup: ## Install missing system packages and pinned developer tools
 
 serve: ## Set up, build, pull the default model and serve on 127.0.0.1:4000
 	@bash scripts/serve.sh
+
+release: ## Build the gateway as it should be published, optimised by a profile of its work
+	@bash scripts/release.sh
 
 test: ## Set up and run every test
 	@bash scripts/test.sh

@@ -18,8 +18,8 @@ use crate::rollup::{DimensionBound, Rollup, add_outcome, by_day};
 type Bound = Query<'static, Sqlite, SqliteArguments>;
 
 /// Rows per statement: large ones for speed, and the remainder in small ones. Few sizes, so that
-/// every statement is prepared once.
-const CHUNKS: [usize; 3] = [64, 8, 1];
+/// every statement is prepared once. None is so large that requests on the same core wait for it.
+const CHUNKS: [usize; 3] = [16, 4, 1];
 
 static INSERTS: LazyLock<[&'static str; 3]> =
     LazyLock::new(|| CHUNKS.map(|rows| &*insert_outcomes(rows).leak()));
