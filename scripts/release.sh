@@ -14,7 +14,7 @@ profiles=$built/profiles
 merger() {
     local tool
     for tool in "$(rustc --print sysroot)/lib/rustlib/$host/bin/llvm-profdata" "llvm-profdata-$llvm" llvm-profdata; do
-        if "$tool" --version 2>/dev/null | grep --quiet "LLVM version $llvm\."; then
+        if [[ $("$tool" --version 2>/dev/null || true) == *"LLVM version $llvm."* ]]; then
             echo "$tool"
             return
         fi
