@@ -92,11 +92,11 @@ pub(crate) async fn first_answer(
 ) -> Result<Live, Error> {
     let mut waiting = plan.iter();
     // They are large, and moved several times on their way into the race.
-    let attempts = |deployment| Box::pin(with_retries(scene, deployment));
+    let attempt = |deployment| Box::pin(with_retries(scene, deployment));
     let mut racing = FuturesUnordered::new();
     let mut last = Error::new(ErrorKind::Unavailable, "no attempt is possible any more");
     let next = waiting.find(|deployment| scene.covers(deployment));
-    racing.extend(next.map(attempts));
+    racing.extend(next.map(attempt));
     loop {
         // Without this, an empty plan would wait for a hedge that never comes.
         if racing.is_empty() {
@@ -119,7 +119,7 @@ pub(crate) async fn first_answer(
                     last = error;
                     if racing.is_empty() {
                         match waiting.find(|deployment| scene.covers(deployment)) {
-                            Some(deployment) => racing.push(attempts(deployment)),
+                            Some(deployment) => racing.push(attempt(deployment)),
                             None => return Err(last),
                         }
                     }
@@ -130,7 +130,7 @@ pub(crate) async fn first_answer(
                 let deployment = waiting.as_slice().first().filter(|next| scene.covers(next));
                 if let Some(deployment) = deployment {
                     waiting.next();
-                    racing.push(attempts(deployment));
+                    racing.push(attempt(deployment));
                 }
             }
         }

@@ -18,7 +18,7 @@ use crate::rollup::{DimensionBound, Rollup, add_outcome, by_day};
 type Bound = Query<'static, Sqlite, SqliteArguments>;
 
 /// Rows per statement: large ones for speed, and the remainder in small ones. Few sizes, so that
-/// every statement is prepared once. None is so large that requests on the same core wait for it.
+/// every statement is prepared once. The larger they are, the longer requests on the same core wait.
 const CHUNKS: [usize; 3] = [16, 4, 1];
 
 static INSERTS: LazyLock<[&'static str; 3]> =
