@@ -16,6 +16,7 @@ use super::PromptError;
 use super::keys::{Address, KeyId, KeyKind, Secret};
 use super::master::{Keyring, Wrapped};
 use crate::home::migration;
+use crate::sqlite;
 
 /// In order, and never changed once released.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
@@ -57,9 +58,7 @@ pub(crate) async fn open(
         .pragma("cache_size", "-4096")
         .thread_name(|_| "prompts-sqlite".to_owned())
         .disable_statement_logging();
-    let mut connection = options.connect().await?;
-    MIGRATIONS.run(&mut connection).await?;
-    Ok(connection)
+    sqlite::open(&options, &MIGRATIONS).await
 }
 
 /// The log and the index that SQLite keeps beside the file take its mode.

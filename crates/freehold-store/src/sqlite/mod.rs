@@ -1,12 +1,13 @@
 //! The ledger's home in one SQLite file.
 
 mod insert;
+mod open;
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use uuid::Uuid;
@@ -19,10 +20,7 @@ use crate::home::{
 };
 use crate::rollup::DimensionBound;
 
-/// A migration that something was in the way of is tried so often.
-const MIGRATE_ATTEMPTS_MAX: u32 = 10;
-/// The pause between.
-const MIGRATE_PAUSE: Duration = Duration::from_millis(50);
+pub(crate) use open::open;
 
 /// In order, and never changed once released: databases remember what was applied.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
@@ -79,8 +77,7 @@ impl Connector for SqliteConnector {
             .page_size(8_192)
             .thread_name(|_| "ledger-sqlite".to_owned())
             .disable_statement_logging();
-        let mut connection = options.connect().await?;
-        migrate(&mut connection).await?;
+        let connection = open::<StoreError>(&options, &MIGRATIONS).await?;
         let identity = Identity::of(&self.path);
         Ok(SqliteHome {
             connection,
@@ -88,25 +85,6 @@ impl Connector for SqliteConnector {
             identity,
             bound: DimensionBound::default(),
         })
-    }
-}
-
-/// Brings the tables up to date. SQLite has no lock for that: whoever else does it at the same time gets in the way, and
-/// what it did is seen the next time.
-async fn migrate(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    let mut attempt = 1;
-    loop {
-        match MIGRATIONS.run(&mut *connection).await {
-            Ok(()) => return Ok(()),
-            Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
-                if attempt < MIGRATE_ATTEMPTS_MAX =>
-            {
-                tracing::debug!(%error, attempt, "a migration is tried again");
-                attempt += 1;
-                tokio::time::sleep(MIGRATE_PAUSE).await;
-            }
-            Err(error) => return Err(error.into()),
-        }
     }
 }
 
