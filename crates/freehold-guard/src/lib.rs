@@ -24,6 +24,7 @@
 //! what is followed make the scan incomplete as well.
 
 mod answer;
+mod bytes;
 mod detect;
 pub mod evaluate;
 mod finding;

@@ -436,7 +436,7 @@ impl<'a> Walk<'a> {
             {
                 *step = Step::Hidden;
             }
-            hits.into_iter().for_each(|hit| self.found(hit));
+            self.found(hits);
         }
         string
     }
@@ -455,7 +455,7 @@ impl<'a> Walk<'a> {
             None => {}
         }
         merge(&mut hits);
-        hits.into_iter().for_each(|hit| self.found(hit));
+        self.found(hits);
     }
 
     fn within(&mut self, lane: Lane, look: impl FnOnce(&mut Self)) {
@@ -464,19 +464,26 @@ impl<'a> Walk<'a> {
         self.lane = before;
     }
 
-    fn found(&mut self, hit: Hit) {
-        if self.scan.findings.len() >= self.guard.limits.max_findings {
-            self.incomplete("more findings than the limit");
+    /// What was found in the string that the walk is at.
+    fn found(&mut self, mut hits: Vec<Hit>) {
+        if hits.is_empty() {
             return;
         }
-        let entity = hit.entity;
-        self.scan.findings.push(Finding {
-            path: render(&self.steps, &|key| self.guard.is_clean(key)),
+        let most = self.guard.limits.max_findings;
+        let room = most.saturating_sub(self.scan.findings.len());
+        if hits.len() > room {
+            hits.truncate(room);
+            self.incomplete("more findings than the limit");
+        }
+        let path = render(&self.steps, &|key| self.guard.is_clean(key));
+        let findings = hits.into_iter().map(|hit| Finding {
+            path: path.clone(),
             range: hit.range,
             confidence: hit.confidence,
-            sensitivity: self.guard.labels.of(entity.as_str()),
-            entity,
+            sensitivity: self.guard.labels.of(hit.entity.as_str()),
+            entity: hit.entity,
         });
+        self.scan.findings.extend(findings);
     }
 
     fn optional(&mut self, name: &'static str, text: Option<&'a str>) {

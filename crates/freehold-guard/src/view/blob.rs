@@ -7,8 +7,13 @@ use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 
+use crate::bytes::{ALPHANUMERIC, Class, DASH, PLUS_OR_SLASH};
+
 /// The shortest run that is decoded: it holds nine bytes, and nothing shorter is looked for.
 const RUN_BYTES_MIN: usize = 12;
+
+/// Letters, digits and the signs of both alphabets.
+const RUN: Class = ALPHANUMERIC.or(DASH).or(PLUS_OR_SLASH);
 
 /// Fewest bytes written in hexadecimal that are decoded.
 const HEX_BYTES_MIN: usize = 9;
@@ -81,11 +86,11 @@ pub(super) fn blobs(text: &str, found: &mut dyn FnMut(Blob)) {
 
 /// Letters, digits and the signs of both alphabets.
 fn is_run(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
+    RUN.has(byte)
 }
 
 fn run_end(bytes: &[u8], at: usize) -> usize {
-    at + bytes[at..].iter().take_while(|byte| is_run(**byte)).count()
+    RUN.run_end(bytes, at)
 }
 
 /// The same run with its padding.

@@ -4,6 +4,7 @@
 use std::ops::Range;
 
 use super::map::View;
+use crate::bytes::{ALPHANUMERIC, Class, DASH};
 
 /// Shortest piece of a key that tells by itself.
 const PIECE_BYTES_MIN: usize = 8;
@@ -13,6 +14,9 @@ const CAPITALS_MIN: usize = 12;
 
 /// Shortest and longest key that is put together.
 const KEY_BYTES: std::ops::RangeInclusive<usize> = 16..=256;
+
+/// What words consist of.
+const WORD: Class = ALPHANUMERIC.or(DASH);
 
 /// Most blanks between the pieces.
 const BLANKS_MAX: usize = 4;
@@ -56,13 +60,8 @@ fn may_hold_pieces(bytes: &[u8]) -> bool {
 
 /// The next word of letters, digits, `_` and `-`.
 fn next_word(bytes: &[u8], from: usize) -> Option<Range<usize>> {
-    let start = from + bytes[from..].iter().position(|byte| is_word(*byte))?;
-    let length = bytes[start..].iter().position(|byte| !is_word(*byte));
-    Some(start..length.map_or(bytes.len(), |length| start + length))
-}
-
-fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+    let start = from + bytes[from..].iter().position(|byte| WORD.has(*byte))?;
+    Some(start..WORD.run_end(bytes, start))
 }
 
 /// Whether a word is so long and mixed that it is no word of a language.

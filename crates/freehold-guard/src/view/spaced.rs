@@ -6,7 +6,10 @@
 
 use std::ops::Range;
 
+use smallvec::{SmallVec, smallvec};
+
 use super::map::View;
+use crate::bytes::{ALPHANUMERIC, BLANK, Class, DASH, DIGIT, DOT_OR_AT, LETTER};
 
 /// How much of the text around a place belongs to the view, in bytes.
 const AROUND_BYTES: usize = 64;
@@ -19,6 +22,10 @@ const DIGITS: std::ops::RangeInclusive<usize> = 9..=19;
 
 /// From so many digits on, an identifier is found whatever its groups are.
 const LONG_DIGITS_MIN: usize = 13;
+
+/// What stands within addresses and keys.
+const JOINT: Class = DASH.or(DOT_OR_AT);
+const CODE: Class = JOINT.or(ALPHANUMERIC);
 
 /// Most groups in which such a number is looked for.
 const GROUPS_MAX: usize = 10;
@@ -93,6 +100,9 @@ struct Group {
     end: usize,
 }
 
+/// Those of one number.
+type Groups = SmallVec<[Group; GROUPS_MAX]>;
+
 impl Group {
     fn len(self) -> usize {
         self.end - self.start
@@ -109,7 +119,7 @@ impl Reader<'_> {
                     self.at_sign = at + 1;
                     self.open_sign(at)
                 }
-                byte if byte.is_ascii_alphanumeric() => self.token(at),
+                byte if ALPHANUMERIC.has(byte) => self.token(at),
                 byte => {
                     if is_blank(byte) {
                         self.word = at + 1;
@@ -126,14 +136,15 @@ impl Reader<'_> {
         if self.is_plain_word(first) {
             return first.end;
         }
-        if self.bytes[start..first.end].iter().any(u8::is_ascii_digit) {
+        let has_digit = is_coded(&self.bytes[start..first.end]);
+        if has_digit {
             self.digit = first.end;
         }
         let singles = (first.len() == 1).then(|| self.singles(start)).flatten();
         if let Some(end) = singles {
             return end;
         }
-        if self.digit == first.end && self.letters_for_digits(first) {
+        if has_digit && self.letters_for_digits(first) {
             return first.end;
         }
         let is_number = self.bytes[start].is_ascii_digit();
@@ -145,16 +156,21 @@ impl Reader<'_> {
         joined.or_else(|| self.line_end(first)).unwrap_or(first.end)
     }
 
-    /// A word of small letters before one more word, in a text without digits or `@` so far in it: most
-    /// words are, and nothing begins with them.
+    /// A word of letters on whose line more stands, with neither digits nor `@` before it without a blank: most words
+    /// are, and nothing begins with them.
     fn is_plain_word(&self, group: Group) -> bool {
-        group.len() > 2
+        let goes_on = match self.bytes[group.end..] {
+            [] => true,
+            [b' ', next, ..] => !BLANK.has(next),
+            [next, ..] => !BLANK.or(JOINT).has(next),
+        };
+        goes_on
+            && group.len() > 2
             && self.digit <= self.word
             && self.at_sign <= self.word
-            && matches!(self.bytes[group.end..], [b' ', next, ..] if next.is_ascii_alphabetic())
             && self.bytes[group.start..group.end]
                 .iter()
-                .fold(true, |small, byte| small & byte.is_ascii_lowercase())
+                .fold(true, |plain, byte| plain & LETTER.has(*byte))
     }
 
     /// `4O12` and `4l11`: letters that stand for digits among digits.
@@ -187,14 +203,9 @@ impl Reader<'_> {
     }
 
     fn group(&self, start: usize) -> Group {
-        let rest = &self.bytes[start..];
-        let length = rest
-            .iter()
-            .take_while(|byte| byte.is_ascii_alphanumeric())
-            .count();
         Group {
             start,
-            end: start + length,
+            end: ALPHANUMERIC.run_end(self.bytes, start),
         }
     }
 
@@ -259,7 +270,7 @@ impl Reader<'_> {
         if !is_digits(first) || first.len() > *DIGITS.end() {
             return None;
         }
-        let mut groups = vec![first];
+        let mut groups: Groups = smallvec![first];
         let mut total = first.len();
         while let Some(last) = groups.last().copied() {
             let gap = self.separators(last.end, 3, is_between_digits);
@@ -370,7 +381,7 @@ impl Reader<'_> {
         if !begins || first.len() > IBAN_BYTES_MAX {
             return None;
         }
-        let mut groups = vec![first];
+        let mut groups: Groups = smallvec![first];
         let mut total = first.len();
         while let Some(last) = groups.last().copied() {
             let gap = self.separators(last.end, 2, is_between);
@@ -406,14 +417,19 @@ impl Reader<'_> {
         }));
     }
 
+    /// Where the address or key begins that ends at a place, or its last bytes.
+    fn code_start(&self, end: usize) -> usize {
+        let back = self.bytes[..end].iter().rev().take(AROUND_BYTES);
+        end - back.take_while(|byte| CODE.has(**byte)).count()
+    }
+
     /// A token that a space or line end cuts in two: both sides look like pieces of a code.
     fn line_end(&mut self, first: Group) -> Option<usize> {
-        let tail = self.separators(first.end, 2, is_joint);
+        let tail = self.separators(first.end, 2, |byte| JOINT.has(byte));
         let end = first.end + tail;
         let gap = self.separators(end, 4, is_blank);
         let next = end + gap;
-        let joint = |byte: u8| is_joint(byte) || byte.is_ascii_alphanumeric();
-        if gap == 0 || !self.bytes.get(next).is_some_and(|byte| joint(*byte)) {
+        if gap == 0 || !self.bytes.get(next).is_some_and(|byte| CODE.has(*byte)) {
             return None;
         }
         let is_line_end = self.bytes[end..next].contains(&b'\n');
@@ -421,14 +437,9 @@ impl Reader<'_> {
         if !is_line_end && !seems_coded {
             return None;
         }
-        let back = self.bytes[..end].iter().rev().take(AROUND_BYTES);
-        let start = end - back.take_while(|byte| joint(**byte)).count();
-        let after = self.bytes[next..]
-            .iter()
-            .take(AROUND_BYTES)
-            .take_while(|byte| joint(**byte))
-            .count();
-        let (left, right) = (&self.bytes[start..end], &self.bytes[next..next + after]);
+        let left = &self.bytes[self.code_start(end)..end];
+        let to = self.bytes.len().min(next + AROUND_BYTES);
+        let right = &self.bytes[next..CODE.run_end(&self.bytes[..to], next)];
         let has_at = |token: &[u8]| token.contains(&b'@');
         let cut = if has_at(left) {
             // An address whose domain has not got its dot yet.
@@ -498,11 +509,9 @@ impl Reader<'_> {
             && is_word(self.bytes.get(start - 1))
             && is_word(self.bytes.get(at + 1 + after));
         let is_free = self.edits.last().is_none_or(|last| last.range.end <= start);
-        let back = self.bytes[..start].iter().rev().take(AROUND_BYTES);
-        let joint = |byte: u8| is_joint(byte) || byte.is_ascii_alphanumeric();
-        let name = back.take_while(|byte| joint(**byte)).count();
         // `name @example.com` is a mention more often than an address with a hole.
-        let is_hole = after > 0 || before > 0 && is_named(&self.bytes[start - name..start]);
+        let name = || &self.bytes[self.code_start(start)..start];
+        let is_hole = after > 0 || before > 0 && is_named(name());
         if is_hole && touches && is_free {
             self.edits.push(Edit {
                 range: start..at + 1 + after,
@@ -515,7 +524,7 @@ impl Reader<'_> {
 }
 
 fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+    BLANK.has(byte)
 }
 
 fn is_between(byte: u8) -> bool {
@@ -527,14 +536,9 @@ fn is_between_digits(byte: u8) -> bool {
     is_between(byte) || matches!(byte, b'*' | b'|' | b'~' | b'+' | b':' | b'\'')
 }
 
-/// What stands within addresses and keys.
-fn is_joint(byte: u8) -> bool {
-    matches!(byte, b'-' | b'.' | b'_' | b'@')
-}
-
 /// Whether digits stand in a token, as in codes.
 fn is_coded(token: &[u8]) -> bool {
-    token.iter().any(u8::is_ascii_digit)
+    token.iter().any(|byte| DIGIT.has(*byte))
 }
 
 /// Whether a token is rather the name in an address than a word.

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 use super::words::{STREET_ENDINGS, WORDS};
+use crate::bytes::{ALPHANUMERIC, Class, DIGIT, LOWER, UPPER};
 
 /// What a word says about a number next to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -331,8 +332,7 @@ impl Context {
             if byte.is_ascii_digit() {
                 // No word of the lists begins with a digit.
                 marks.extend(street_before(bytes, at));
-                let run = bytes[at..].iter();
-                at += run.take_while(|byte| byte.is_ascii_digit()).count();
+                at = DIGIT.run_end(bytes, at);
                 before = b'0';
                 continue;
             }
@@ -344,8 +344,7 @@ impl Context {
                 }
                 None => {
                     // Nothing begins within a word of small letters.
-                    let run = bytes[at + 1..].iter();
-                    at += 1 + run.take_while(|byte| byte.is_ascii_lowercase()).count();
+                    at = LOWER.run_end(bytes, at + 1);
                     before = bytes[at - 1];
                 }
             }
@@ -483,10 +482,11 @@ fn street_before(bytes: &[u8], number: usize) -> Option<Mark> {
 /// True when a word may begin with a byte behind another: behind anything but a letter or digit, as in
 /// `homePhone`, or anywhere in scripts that do not part words.
 fn begins(before: u8, byte: u8) -> bool {
-    if byte.is_ascii_alphanumeric() {
-        !before.is_ascii_alphanumeric()
-            || before.is_ascii_lowercase() && byte.is_ascii_uppercase()
-            || before.is_ascii_digit() && byte.is_ascii_lowercase()
+    let (before, class) = (Class::of(before), Class::of(byte));
+    if class.meets(ALPHANUMERIC) {
+        !before.meets(ALPHANUMERIC)
+            || before.meets(LOWER) && class.meets(UPPER)
+            || before.meets(DIGIT) && class.meets(LOWER)
     } else {
         byte >= 0xc0
     }

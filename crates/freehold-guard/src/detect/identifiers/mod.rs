@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::Hit;
 use super::contact;
+use crate::bytes::{ALPHANUMERIC, Class, DIGIT, LETTER};
 
 mod americas;
 mod asia_pacific;
@@ -108,7 +109,7 @@ impl<'a> Scanner<'a> {
         let bytes = self.bytes;
         let mut at = 0;
         while at < bytes.len() {
-            if !bytes[at].is_ascii_alphanumeric() {
+            if !ALPHANUMERIC.has(bytes[at]) {
                 at += 1;
                 continue;
             }
@@ -307,18 +308,23 @@ impl Code {
         let mut count = 0;
         let mut at = start;
         while let Some(byte) = bytes.get(at) {
-            if byte.is_ascii_alphanumeric() {
+            let class = Class::of(*byte);
+            if class.meets(ALPHANUMERIC) {
                 if count == CODE_MAX {
                     return code;
                 }
                 code.upper[count] = byte.to_ascii_uppercase();
-                code.letters |= u32::from(byte.is_ascii_alphabetic()) << count;
+                code.letters |= u32::from(class.meets(LETTER)) << count;
                 count += 1;
                 code.ends[count] = at + 1;
             } else {
                 let joins = matches!(byte, b' ' | b'-' | b'.' | b'/');
                 code.ends_mask |= 1 << count;
-                if !joins || !bytes.get(at + 1).is_some_and(u8::is_ascii_alphanumeric) {
+                if !joins
+                    || !bytes
+                        .get(at + 1)
+                        .is_some_and(|byte| ALPHANUMERIC.has(*byte))
+                {
                     return code;
                 }
             }
@@ -337,8 +343,10 @@ struct Word {
 fn word_at(bytes: &[u8], start: usize) -> Word {
     let mut end = start;
     let mut has_digit = false;
-    while let Some(byte) = bytes.get(end).filter(|byte| byte.is_ascii_alphanumeric()) {
-        has_digit |= byte.is_ascii_digit();
+    while let Some(class) = bytes.get(end).map(|byte| Class::of(*byte))
+        && class.meets(ALPHANUMERIC)
+    {
+        has_digit |= class.meets(DIGIT);
         end += 1;
     }
     Word {

@@ -1,6 +1,7 @@
 //! The words of a text and what is looked at in each.
 
 use super::super::names::letter::{char_at, is_letter, is_unspaced, lower};
+use crate::bytes::{ALPHANUMERIC, LETTER, WIDE};
 
 /// Features of one word at most.
 pub const FEATURES_MAX: usize = 8;
@@ -29,7 +30,7 @@ const fn pair(kind: u32, left: u32, right: u32) -> u32 {
 }
 
 fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte >= 0x80
+    ALPHANUMERIC.or(WIDE).has(byte)
 }
 
 /// Signs that structure a text or end a question; other punctuation is skipped.
@@ -110,7 +111,7 @@ fn letters(text: &str, start: usize, seen: &mut Features) -> (u32, usize) {
     let mut tail = [0_u32; 3];
     while at < bytes.len() && at - start < WORD_BYTES_MAX {
         let byte = bytes[at];
-        let code = if byte.is_ascii_alphabetic() {
+        let code = if LETTER.has(byte) {
             let lower = byte.to_ascii_lowercase();
             hash = step(hash, lower);
             at += 1;

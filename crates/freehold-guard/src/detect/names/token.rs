@@ -2,6 +2,7 @@
 
 use super::letter::{Case, case, char_at, is_letter, is_unspaced, lower};
 use super::lexicon::{Grades, Lexicon};
+use crate::bytes::{ALPHANUMERIC, Class, DIGIT, LOWER, UPPER, WIDE};
 
 /// How a word is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,12 +147,12 @@ struct Seen {
 }
 
 impl Seen {
-    fn ascii(&mut self, byte: u8) {
-        match byte {
-            b'a'..=b'z' => self.lowers += 1,
-            b'A'..=b'Z' => self.upper(),
-            b'0'..=b'9' => self.digits += 1,
-            _ => {}
+    fn ascii(&mut self, class: Class) {
+        if class.meets(UPPER) {
+            self.upper();
+        } else {
+            self.lowers += u32::from(class.meets(LOWER));
+            self.digits += u32::from(class.meets(DIGIT));
         }
     }
 
@@ -205,7 +206,7 @@ pub fn tokens(text: &str, from: usize, to: usize, lexicon: &Lexicon, into: &mut 
     let mut after_initial = false;
     while at < to {
         let byte = bytes[at];
-        if byte.is_ascii() && !byte.is_ascii_alphanumeric() {
+        if !ALPHANUMERIC.or(WIDE).has(byte) {
             at += 1;
             continue;
         }
@@ -243,9 +244,10 @@ fn word(text: &str, start: usize, to: usize, gap: Gap, lexicon: &Lexicon) -> Tok
     let mut at = start;
     while at < to {
         let byte = bytes[at];
-        if byte.is_ascii_alphanumeric() {
+        let class = Class::of(byte);
+        if class.meets(ALPHANUMERIC) {
             key.push(byte.to_ascii_lowercase());
-            seen.ascii(byte);
+            seen.ascii(class);
             at += 1;
         } else if byte.is_ascii() {
             if byte == b'\'' && joins(text, at, 1, &seen) {
