@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use clap::{Args, Command};
+use freehold_config::AuditChoice;
 use freehold_ports::{
     Administration, AdministrationError, Audit as _, BoxFuture, Parameters, Person, Question,
 };
@@ -20,7 +21,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::cli::{AuditShowArgs, FlowsArgs, UsageArgs};
 use crate::commands::{audit, explain, flows, keys, usage};
-use crate::config::settings::AuditChoice;
 
 /// Records of the audit trail in one answer.
 const RECORDS_MAX: usize = 1_000;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use freehold_config::AuditChoice;
 use freehold_ports::Audit;
 use freehold_store::audit::{AuditLog, AuditLogError};
 use freehold_types::audit::{Administration, AdministrativeAct, AuditEvent, AuditName};
@@ -20,8 +21,6 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream as AsyncStream};
 use tokio::task::JoinHandle;
-
-use crate::config::settings::AuditChoice;
 
 /// The socket's name in the trail's directory.
 const SOCKET: &str = "door.sock";

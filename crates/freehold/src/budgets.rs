@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use arc_swap::ArcSwap;
+use freehold_config::Settings;
 use freehold_ports::{Bound, Clock, Period, Scope, Used};
 use freehold_store::meter::{History, LocalMeter, PeriodStart, SharedMeter, SharedSettings};
 use freehold_store::{GroupBy, Journal, Life, Reader, UsageQuery};
@@ -17,7 +18,6 @@ use freehold_types::{NanoUsd, RequestId, TeamName};
 
 use self::gauges::Gauges;
 pub(crate) use self::gauges::describe as describe_metrics;
-use crate::config::settings::Settings;
 
 /// How often it is looked whether something is not known.
 const LOOK: Duration = Duration::from_secs(1);

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use freehold_config::Environment;
+
 /// `$FREEHOLD_HOME`, else `freehold` below the user's data directory.
 pub(crate) fn directory() -> PathBuf {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -20,4 +22,14 @@ pub(crate) fn has_model(name: &str) -> bool {
         return false;
     };
     name.parse().is_ok_and(|name| store.resolve(&name).is_ok())
+}
+
+/// What a configuration is read together with.
+pub(crate) fn environment() -> Environment {
+    Environment {
+        variable: Box::new(|name| std::env::var(name).ok()),
+        home: directory(),
+        has_model: Box::new(has_model),
+        has_engine: cfg!(feature = "embedded"),
+    }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use freehold_config::{LoginSettings, Mapping, is_private, literal};
 use freehold_hosted::Networks;
 use freehold_ports::{BoxFuture, Invitation, Login, LoginError, Person};
 use freehold_types::Grant;
@@ -27,8 +28,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
 use url::Url;
-
-use crate::config::access::{LoginSettings, Mapping, is_private, literal};
 
 /// How long the service may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(10);

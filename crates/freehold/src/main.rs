@@ -1,4 +1,4 @@
-//! The `freehold` binary: command line, configuration, wiring. Everything else is in the rooms.
+//! The `freehold` binary: command line, wiring. Everything else is in the rooms.
 
 mod administration;
 mod audit_door;
@@ -6,7 +6,6 @@ mod banner;
 mod budgets;
 mod cli;
 mod commands;
-mod config;
 mod home;
 mod login;
 mod money;
@@ -19,12 +18,11 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use freehold_config::{Overrides, Settings, Source};
+use freehold_store::StoreSettings;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command};
-use crate::config::settings::Settings;
-use crate::config::{Overrides, Source};
-use freehold_store::StoreSettings;
 
 /// A request makes hundreds of small allocations. This one hands out first what was freed last, which the processor
 /// still has in its cache.
@@ -64,8 +62,9 @@ fn main() -> ExitCode {
 /// False when the command ran, and what it looked at is not as it should be.
 async fn run(cli: Cli) -> miette::Result<bool> {
     let config = cli.config.as_deref();
-    let settings =
-        || -> miette::Result<_> { Ok(Source::read(config)?.settings(&Overrides::default())?) };
+    let settings = || -> miette::Result<_> {
+        Ok(Source::read(config)?.settings(&Overrides::default(), &home::environment())?)
+    };
     let ledger = || -> miette::Result<_> { Ok(settings()?.ledger) };
     let done = match cli.command {
         Command::Serve(args) => commands::serve::run(args, config).await,

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
+use freehold_config::Settings;
 use freehold_http::{Desk, Door, Gateway, SessionKey};
 use freehold_store::audit::AuditLog;
 use freehold_store::{KeySettings, Reader};
 use tokio::sync::mpsc;
 
 use crate::administration::{Office, ReloadWish};
-use crate::config::settings::Settings;
 use crate::login::OidcLogin;
 
 /// The operator's surface, and what it shares with whoever reloads the configuration.

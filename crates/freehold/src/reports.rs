@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use freehold_config::Settings;
 use freehold_pipeline::Pipeline;
 use freehold_telemetry::{Place, Telemetry};
 use freehold_types::BackendId;
 use metrics_exporter_prometheus::PrometheusHandle;
-
-use crate::config::settings::Settings;
 
 /// How long reports may take to be sent at the end; the rest is lost and counted.
 const DRAIN: Duration = Duration::from_secs(5);

@@ -4,14 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use freehold_config::{EmbeddedEntry, HostedEntry, Settings};
 use freehold_hosted::{Catalogue, HostedBackend, Row};
 use freehold_pipeline::Snapshot;
 use freehold_ports::{Accounts, Backend};
 use freehold_route::{BackendTemplate, ModelPricing, RouteSettings, RouteTable};
 use freehold_store::StaticAccounts;
 use freehold_types::{BackendId, Deployment};
-
-use crate::config::settings::{EmbeddedEntry, HostedEntry, Settings};
 
 /// What settings lead to, and what had to be left out.
 pub(crate) struct Wired {

@@ -8,13 +8,13 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use freehold_config::Settings;
 use freehold_planner::{Advice, Answers, Case, Proof, Traffic, report};
 use freehold_store::StoreSettings;
 use freehold_workload::{Imported, reuse};
 
 use super::export::Place;
 use crate::cli::AdviseArgs;
-use crate::config::settings::Settings;
 use crate::workload_source;
 
 /// `settings` is what the gateway is configured to do, when that is to count.

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use freehold_config::{Overrides, Settings, Source, schema};
 use freehold_store::KeySettings;
 use freehold_types::Deployment;
 use miette::IntoDiagnostic;
@@ -11,8 +12,7 @@ use serde_json::{Value, json};
 
 use super::usage::printable;
 use crate::cli::{ConfigArgs, ConfigCommand};
-use crate::config::settings::Settings;
-use crate::config::{Overrides, Source, schema};
+use crate::home;
 
 pub(crate) fn run(args: ConfigArgs, path: Option<&Path>) -> miette::Result<()> {
     let text = match args.command {
@@ -20,7 +20,7 @@ pub(crate) fn run(args: ConfigArgs, path: Option<&Path>) -> miette::Result<()> {
         ConfigCommand::Check { json } => {
             let source = Source::read(path)?;
             let meaning = meaning(
-                &source.settings(&Overrides::default())?,
+                &source.settings(&Overrides::default(), &home::environment())?,
                 source.path.as_deref(),
             );
             if json {
@@ -55,7 +55,7 @@ fn meaning(settings: &Settings, file: Option<&Path>) -> Value {
     let embedded = settings.embedded.iter().map(|entry| {
         json!({
             "name": entry.deployment.backend.as_str(),
-            "type": crate::config::settings::EMBEDDED,
+            "type": freehold_config::EMBEDDED,
             "perimeter": entry.deployment.site.perimeter.to_string(),
             "models": models(std::slice::from_ref(&entry.deployment)),
             "any_model": false,
@@ -276,7 +276,9 @@ mod tests {
                    api_key: very-secret-upstream-key, models: [{name: qwen}]}\n"
                 .to_owned(),
         };
-        let settings = source.settings(&Overrides::default()).unwrap();
+        let settings = source
+            .settings(&Overrides::default(), &home::environment())
+            .unwrap();
         let meaning = meaning(&settings, None);
         let shown = format!("{meaning}\n{}", text(&meaning));
         assert!(
@@ -298,7 +300,9 @@ mod tests {
             path: None,
             text: "perimeter: sealed\ndiscover: false\n".to_owned(),
         };
-        let settings = source.settings(&Overrides::default()).unwrap();
+        let settings = source
+            .settings(&Overrides::default(), &home::environment())
+            .unwrap();
         assert!(text(&meaning(&settings, None)).contains("sealed: nothing leaves"));
     }
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Result, bail};
+use freehold_config::{EmbeddedEntry, Overrides, Settings, Source};
 use freehold_hosted::HostedBackend;
 use freehold_ports::Backend;
 use freehold_store::meter::{SharedSettings, Stance};
@@ -11,8 +12,7 @@ use freehold_store::{Database, Reader};
 use serde::Serialize;
 
 use crate::cli::DoctorArgs;
-use crate::config::settings::{EmbeddedEntry, Settings};
-use crate::config::{Overrides, Source};
+use crate::home;
 
 /// How a check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -44,7 +44,7 @@ impl Check {
 pub(crate) async fn run(args: DoctorArgs, config: Option<&Path>) -> Result<()> {
     let mut checks = vec![machine()];
     match Source::read(config).and_then(|source| {
-        let settings = source.settings(&Overrides::default())?;
+        let settings = source.settings(&Overrides::default(), &home::environment())?;
         Ok((source.name(), settings))
     }) {
         Ok((name, settings)) => {
@@ -258,7 +258,7 @@ fn fit(what: String, _: &Path, _: &EmbeddedEntry) -> Check {
 }
 
 /// A backend: its key, and whether it answers.
-async fn backend(entry: &crate::config::settings::HostedEntry, offline: bool) -> Check {
+async fn backend(entry: &freehold_config::HostedEntry, offline: bool) -> Check {
     let settings = &entry.settings;
     let what = format!("backend {} ({})", settings.id, settings.site.perimeter);
     let key = match (&entry.found_by, &settings.key) {

@@ -2,13 +2,13 @@
 
 use std::io::Write;
 
+use freehold_config::Settings;
 use freehold_store::prompts::{EraseScope, Receipt, ReceiptScope, erase, verify_receipts};
 use freehold_types::audit::{Administration, AdministrativeAct};
 
 use super::prompts::{act, moment, told};
 use crate::audit_door::Recorder;
 use crate::cli::EraseArgs;
-use crate::config::settings::Settings;
 
 /// Erases and prints the receipt, or prints the receipts there are.
 pub(crate) async fn run(args: EraseArgs, settings: Settings) -> anyhow::Result<()> {

@@ -18,13 +18,13 @@ mod show;
 mod stored;
 
 use anyhow::Result;
+use freehold_config::Settings;
 
 pub(crate) use self::asked::rubric;
 pub(crate) use self::pairwise::CRITERIA;
 pub(crate) use self::plan::traffic_scorer;
 
 use crate::cli::{EvalArgs, EvalCommand};
-use crate::config::settings::Settings;
 
 /// Runs one of the commands. False when answers are missing, or nothing is proven.
 pub(crate) async fn run(args: EvalArgs, settings: Option<Settings>) -> Result<bool> {

@@ -13,6 +13,7 @@ use std::io::{BufWriter, IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use freehold_config::Settings;
 use freehold_store::Reader;
 use freehold_types::Outcome;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -29,7 +30,6 @@ use super::outcomes::{PAGE, Pages};
 use super::time_range;
 use super::usage::filters;
 use crate::cli::{ExportArgs, ExportFormat};
-use crate::config::settings::Settings;
 
 /// What was written.
 #[derive(Debug, Default, PartialEq, Serialize)]

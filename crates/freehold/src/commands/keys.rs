@@ -4,6 +4,7 @@ use std::io::Write;
 
 use anyhow::{Context, Result, bail};
 use comfy_table::Table;
+use freehold_config::{Settings, moment};
 use freehold_ports::{ANONYMOUS, Limits, Period, Scope};
 use freehold_store::KeySettings;
 use serde_json::{Value, json};
@@ -12,8 +13,6 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::cli::{KeysArgs, KeysCommand, KeysCreateArgs};
-use crate::config::accounts::moment;
-use crate::config::settings::Settings;
 
 /// Random bytes of a key: 256 bits cannot be guessed.
 const KEY_BYTES: usize = 32;

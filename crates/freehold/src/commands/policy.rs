@@ -5,13 +5,13 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
+use freehold_config::Settings;
 use freehold_guard::{Entity, Finding, Scan};
 use freehold_policy::cases::{CaseFile, Floor, Stage, run_cases};
 use freehold_policy::{Claim, Facts, Labels};
 use freehold_types::Deployment;
 
 use crate::cli::{PolicyArgs, PolicyCommand, PolicyExplainArgs};
-use crate::config::settings::Settings;
 
 /// Runs one of the policy's commands with the policy of the configuration. False when a case did not
 /// pass.

@@ -9,6 +9,7 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use freehold_config::Settings;
 use freehold_cost::{BookChange, ListedPrice, PriceBook, differences};
 use freehold_types::{Deployment, PriceBasis};
 use serde_json::json;
@@ -17,7 +18,6 @@ use time::OffsetDateTime;
 use super::time_range;
 use crate::cli::{BookSource, PricesArgs, PricesCommand};
 use crate::cli::{PricesDiffArgs, PricesListArgs, PricesUpdateArgs};
-use crate::config::settings::Settings;
 use crate::money::book_file::{self, Loaded, Origin};
 
 pub(crate) async fn run(args: PricesArgs, settings: &Settings) -> anyhow::Result<()> {

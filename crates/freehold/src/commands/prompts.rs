@@ -4,6 +4,7 @@
 use std::io::{BufWriter, Write};
 
 use anyhow::{Context, bail};
+use freehold_config::{AuditChoice, Settings};
 use freehold_store::prompts::{
     PromptFilter, PromptReader, PromptSettings, ShownPrompt, StoredPrompt, rotate,
 };
@@ -17,7 +18,6 @@ use super::time_range;
 use super::usage::table;
 use crate::audit_door::Recorder;
 use crate::cli::{PromptsArgs, PromptsCommand, StoredArgs};
-use crate::config::settings::{AuditChoice, Settings};
 
 /// Runs one of the commands on the store of the configuration.
 pub(crate) async fn run(args: PromptsArgs, settings: Settings) -> anyhow::Result<()> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
+use freehold_config::{Overrides, Settings, Source};
 use freehold_cost::PriceBook;
 use freehold_http::{Gateway, Server, ServerSettings, Tls};
 use freehold_loops::{FeedbackDesk, RolloutLoop, Watch};
@@ -30,8 +31,7 @@ use crate::audit_door::AuditDoor;
 use crate::banner::Notice;
 use crate::budgets::{Accounts, Past};
 use crate::cli::ServeArgs;
-use crate::config::settings::Settings;
-use crate::config::{Overrides, Source};
+use crate::home;
 use crate::money::Money;
 use crate::operators::Operators;
 use crate::reports::Reports;
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: ServeArgs, config: Option<&Path>) -> miette::Resul
         sealed: args.sealed,
     };
     let source = Source::read(config)?;
-    let mut settings = source.settings(&overrides)?;
+    let mut settings = source.settings(&overrides, &home::environment())?;
     settings.connections_max = descriptors::connections_max(settings.connections_max);
     overrides.listen = Some(settings.listen);
     serve(settings, source, overrides)

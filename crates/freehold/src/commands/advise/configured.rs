@@ -1,12 +1,11 @@
 //! What the gateway's own configuration adds to the question: flows that its policy keeps inside.
 
+use freehold_config::Settings;
 use freehold_guard::Scan;
 use freehold_planner::{FlowBound, Must};
 use freehold_policy::{Claim, Facts, Labels};
 use freehold_store::KeySettings;
 use freehold_workload::Workload;
-
-use crate::config::settings::Settings;
 
 /// The flows that the policy lets nobody outside serve, but those in `known`. A flow that belongs to a key is decided as
 /// that key's requests are; nothing of the requests' text is known here, so that a rule that looks at text decides

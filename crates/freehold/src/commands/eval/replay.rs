@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
+use freehold_config::Settings;
 use freehold_proof::dataset::Case;
 use freehold_proof::scorers::{Outcome, texts};
 
@@ -17,7 +18,6 @@ use super::stored::{self, Expect};
 use super::{compare, send};
 use crate::cli::{CompareArgs, EvalDatasetArgs, EvalReplayArgs, EvalRunArgs};
 use crate::commands::model_server;
-use crate::config::settings::Settings;
 
 /// What answers that were stored are called in results.
 const STORED: &str = "stored answers";

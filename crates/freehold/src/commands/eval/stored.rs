@@ -7,6 +7,7 @@ use std::io::Write as _;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use freehold_config::Settings;
 use freehold_loops::strata;
 use freehold_proof::dataset::{Case, DataSet, Form, Message, Role, read};
 use freehold_route::{difficulty, features};
@@ -23,7 +24,6 @@ use crate::cli::EvalDatasetArgs;
 use crate::commands::export::Place;
 use crate::commands::prompts::{act, filter, told};
 use crate::commands::usage::table;
-use crate::config::settings::Settings;
 
 /// So many times the wanted cases are opened: strata need something to choose from.
 const OPENED_PER_CASE: u64 = 5;

@@ -1,11 +1,12 @@
 use std::path::PathBuf;
 
+use freehold_config::{Overrides, Source};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::config::{Overrides, Source};
+use crate::home;
 use crate::money::book_file::file_in;
 
 /// A book with `openai/gpt-4o-mini` at a price of its own.
@@ -33,7 +34,9 @@ fn settings(yaml: &str) -> Settings {
         path: None,
         text: yaml.to_owned(),
     };
-    source.settings(&Overrides::default()).unwrap()
+    source
+        .settings(&Overrides::default(), &home::environment())
+        .unwrap()
 }
 
 const WITH_OPENAI: &str = "discover: false\nbackends: {openai: {api_key: sk-0123456789, models: [{name: gpt-4o-mini}]}}\n";

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
+use freehold_config::{Overrides, Source};
 use freehold_http::{Gateway, Tls};
 use freehold_ports::Audit as _;
 use freehold_store::audit::AuditLog;
@@ -15,7 +16,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::budgets::Past;
-use crate::config::{Overrides, Source};
+use crate::home;
 use crate::operators::Operators;
 use crate::reports::Reports;
 use crate::wiring::{Engines, wire};
@@ -127,7 +128,7 @@ impl Reloader {
     async fn try_reload(&mut self) -> miette::Result<usize> {
         let told = |error: anyhow::Error| miette::miette!("{error:#}");
         let source = Source::read(self.source.path.as_deref())?;
-        let settings = source.settings(&self.overrides)?;
+        let settings = source.settings(&self.overrides, &home::environment())?;
         let wired = wire(&settings, &mut self.engines).await.map_err(told)?;
         match (&self.tls, &settings.tls) {
             (Some(tls), Some(new)) => tls

@@ -1,10 +1,8 @@
-use std::path::PathBuf;
-
 use freehold_testkit::certificates::{Authority, Identity, Validity};
 
 use super::*;
-use crate::config::settings::Settings;
-use crate::config::{ConfigError, Overrides, Source};
+use crate::settings::Settings;
+use crate::{ConfigError, Overrides, Source};
 
 /// What a configuration means where these variables are set.
 fn read(
@@ -20,8 +18,7 @@ fn read(
             let found = variables.iter().find(|(name, _)| *name == asked);
             found.map(|(_, value)| (*value).to_owned())
         }),
-        home: PathBuf::from("/nonexistent"),
-        has_model: Box::new(|_| false),
+        ..Environment::bare("/nonexistent")
     };
     Settings::from_raw(source.parse().unwrap(), &environment)
 }
@@ -72,7 +69,10 @@ fn the_place_of_an_outside_backend_is_shown() {
         listen: None,
         sealed: true,
     };
-    let error: ConfigError = source.settings(&overrides).err().unwrap();
+    let error: ConfigError = source
+        .settings(&overrides, &Environment::bare("/nonexistent"))
+        .err()
+        .unwrap();
     let report = format!("{:?}", miette::Report::new(error));
     assert!(report.contains("freehold.yaml:4:"), "{report}");
     assert!(report.contains("rented"), "{report}");
@@ -316,7 +316,10 @@ fn files_of_certificates_are_known_to_the_reloader() {
              backends: {{gpu: {{type: vllm, base_url: 'https://gpu.lan/v1', ca_file: '{ca}'}}}}"
         ),
     };
-    let settings = source.settings(&Overrides::default()).unwrap();
+    let environment = Environment::bare("/nonexistent");
+    let settings = source
+        .settings(&Overrides::default(), &environment)
+        .unwrap();
     let named: Vec<String> = settings
         .files
         .iter()

@@ -60,8 +60,7 @@ mod tests {
         let variable = variable.map(str::to_owned);
         let environment = Environment {
             variable: Box::new(move |name| variable.clone().filter(|_| name == "DATABASE_URL")),
-            home: "/data".into(),
-            has_model: Box::new(|_| false),
+            ..Environment::bare("/data")
         };
         let settings = settings(&raw, &environment);
         settings

@@ -99,29 +99,38 @@ pub(crate) struct RawMapping {
 
 /// How people sign in.
 #[derive(Clone)]
-pub(crate) struct LoginSettings {
+pub struct LoginSettings {
     /// As it is written: the service's own spelling is a part of its name.
-    pub(crate) issuer: String,
-    pub(crate) client_id: String,
-    pub(crate) client_secret: Option<SecretString>,
+    pub issuer: String,
+    /// This gateway's name there.
+    pub client_id: String,
+    /// Its password there; `None` for a public client.
+    pub client_secret: Option<SecretString>,
     /// Scheme, host and port.
-    pub(crate) origin: String,
-    pub(crate) scopes: Vec<String>,
-    pub(crate) session: Duration,
-    /// `None` for a random one.
-    pub(crate) session_key: Option<SessionKey>,
-    pub(crate) ca_file: Option<PathBuf>,
-    pub(crate) mappings: Vec<Mapping>,
+    pub origin: String,
+    /// What is asked of the service.
+    pub scopes: Vec<String>,
+    /// How long somebody stays signed in.
+    pub session: Duration,
+    /// What sessions are sealed with; `None` for a random one.
+    pub session_key: Option<SessionKey>,
+    /// Authorities that vouch for the service.
+    pub ca_file: Option<PathBuf>,
+    /// Who is what there.
+    pub mappings: Vec<Mapping>,
     /// Where the service must stand; `None` when it may stand anywhere.
-    pub(crate) confined_to: Option<Networks>,
+    pub confined_to: Option<Networks>,
 }
 
 /// Who is what.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mapping {
-    pub(crate) claim: String,
-    pub(crate) value: String,
-    pub(crate) grant: Grant,
+pub struct Mapping {
+    /// The claim of a token.
+    pub claim: String,
+    /// What it must be, or hold.
+    pub value: String,
+    /// What its bearer may do.
+    pub grant: Grant,
 }
 
 /// The role of a key: over its team where it has one, otherwise over the whole gateway.
@@ -243,7 +252,7 @@ fn address(text: &str, field: &str) -> Result<Url, Complaint> {
 }
 
 /// Whether nobody on the way reads what goes to an address.
-pub(crate) fn is_private(url: &Url) -> bool {
+pub fn is_private(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_this_machine(url))
 }
 
@@ -255,7 +264,7 @@ fn is_this_machine(url: &Url) -> bool {
 }
 
 /// The address that stands in a URL itself.
-pub(crate) fn literal(url: &Url) -> Option<std::net::IpAddr> {
+pub fn literal(url: &Url) -> Option<std::net::IpAddr> {
     match url.host()? {
         Host::Domain(_) => None,
         Host::Ipv4(address) => Some(address.into()),

@@ -26,96 +26,131 @@ use freehold_ports::{Bound, Scope};
 use freehold_route::RouteSpec;
 
 /// The name of the embedded engine's kind of backend.
-pub(crate) const EMBEDDED: &str = "embedded";
+pub const EMBEDDED: &str = "embedded";
 /// The model that a gateway without configuration serves.
 pub(crate) const DEFAULT_MODEL: &str = "smollm2-135m-instruct";
 /// The backend that a gateway without configuration serves it on.
 pub(crate) const DEFAULT_BACKEND: &str = "local";
 
 /// Looks an environment variable up.
-pub(crate) type Lookup = Box<dyn Fn(&str) -> Option<String>>;
+pub type Lookup = Box<dyn Fn(&str) -> Option<String>>;
 
 /// What a configuration is read together with: the process's environment.
-pub(crate) struct Environment {
+pub struct Environment {
     /// Looks a variable up.
-    pub(crate) variable: Lookup,
+    pub variable: Lookup,
     /// Freehold's directory for data.
-    pub(crate) home: PathBuf,
+    pub home: PathBuf,
     /// Whether the model store has a model of this name.
-    pub(crate) has_model: Box<dyn Fn(&str) -> bool>,
+    pub has_model: Box<dyn Fn(&str) -> bool>,
+    /// Whether this program has an engine for models of its own.
+    pub has_engine: bool,
 }
 
 impl Environment {
-    /// The environment of this process.
-    pub(crate) fn of_process() -> Self {
+    /// No variables, no models, no engine; only a directory.
+    pub fn bare(home: impl Into<PathBuf>) -> Self {
         Self {
-            variable: Box::new(|name| std::env::var(name).ok()),
-            home: crate::home::directory(),
-            has_model: Box::new(crate::home::has_model),
+            variable: Box::new(|_| None),
+            home: home.into(),
+            has_model: Box::new(|_| false),
+            has_engine: false,
         }
     }
 }
 
 /// A configuration that can be run.
-pub(crate) struct Settings {
-    pub(crate) listen: SocketAddr,
-    pub(crate) admin: Option<SocketAddr>,
-    pub(crate) tls: Option<ListenerTls>,
+pub struct Settings {
+    /// Where clients are served.
+    pub listen: SocketAddr,
+    /// Where operators are served, if anywhere.
+    pub admin: Option<SocketAddr>,
+    /// How clients' connections are encrypted, if they are.
+    pub tls: Option<ListenerTls>,
     /// Files of certificates, whose change is a change of the configuration.
-    pub(crate) files: Vec<PathBuf>,
-    pub(crate) decode: freehold_wire::Limits,
-    pub(crate) header_timeout: Duration,
-    pub(crate) keep_alive: Duration,
-    pub(crate) body_timeout: Duration,
-    pub(crate) connections_max: usize,
-    pub(crate) drain: Duration,
-    pub(crate) guard: Guard,
-    pub(crate) policy: Policy,
+    pub files: Vec<PathBuf>,
+    /// Bounds on the bodies of requests.
+    pub decode: freehold_wire::Limits,
+    /// How long a begun head of a request may take.
+    pub header_timeout: Duration,
+    /// How long a connection may be idle.
+    pub keep_alive: Duration,
+    /// How long the body of a request may pause.
+    pub body_timeout: Duration,
+    /// Most connections of clients at a time.
+    pub connections_max: usize,
+    /// How long requests may go on once the gateway was told to stop.
+    pub drain: Duration,
+    /// Looks for what is sensitive.
+    pub guard: Guard,
+    /// Decides which side may serve what.
+    pub policy: Policy,
     /// What the policy was compiled from, to compare it with the deployments once they are known.
-    pub(crate) policy_source: PolicySource,
-    pub(crate) default_sensitivity: Sensitivity,
-    pub(crate) keys: Vec<KeySettings>,
-    pub(crate) login: Option<LoginSettings>,
-    pub(crate) flow_limits: FlowLimits,
-    pub(crate) accounts: Option<SharedSettings>,
-    pub(crate) hosted: Vec<HostedEntry>,
-    pub(crate) embedded: Vec<EmbeddedEntry>,
-    pub(crate) routes: Vec<RouteSpec>,
-    pub(crate) ledger: StoreSettings,
-    pub(crate) audit: AuditChoice,
-    pub(crate) prompts: PromptSettings,
-    pub(crate) telemetry: Option<freehold_telemetry::Settings>,
-    pub(crate) catalogue: Arc<Catalogue>,
-    pub(crate) hints: Vec<String>,
+    pub policy_source: PolicySource,
+    /// Of requests that nothing labels.
+    pub default_sensitivity: Sensitivity,
+    /// Who may ask, and how much.
+    pub keys: Vec<KeySettings>,
+    /// How people sign in, if they can.
+    pub login: Option<LoginSettings>,
+    /// What flows may use.
+    pub flow_limits: FlowLimits,
+    /// Where several gateways keep their accounts together, if they do.
+    pub accounts: Option<SharedSettings>,
+    /// Backends over HTTP.
+    pub hosted: Vec<HostedEntry>,
+    /// Models of the embedded engine.
+    pub embedded: Vec<EmbeddedEntry>,
+    /// Names that stand for several deployments.
+    pub routes: Vec<RouteSpec>,
+    /// Where outcomes are kept.
+    pub ledger: StoreSettings,
+    /// Where decisions are kept.
+    pub audit: AuditChoice,
+    /// Where policy's samples of prompts are kept.
+    pub prompts: PromptSettings,
+    /// Where reports go, if anywhere.
+    pub telemetry: Option<freehold_telemetry::Settings>,
+    /// The vendors that the program knows.
+    pub catalogue: Arc<Catalogue>,
+    /// What is probably not meant, or could be better, in words.
+    pub hints: Vec<String>,
 }
 
 /// A backend over HTTP.
 #[derive(Debug)]
-pub(crate) struct HostedEntry {
-    pub(crate) settings: freehold_hosted::Settings,
+pub struct HostedEntry {
+    /// How it is reached.
+    pub settings: freehold_hosted::Settings,
     /// The models that are known now.
-    pub(crate) deployments: Vec<Deployment>,
+    pub deployments: Vec<Deployment>,
     /// Any other model's name is served, too.
-    pub(crate) any_model: bool,
+    pub any_model: bool,
     /// The server is asked for its models.
-    pub(crate) discover: bool,
+    pub discover: bool,
     /// How its use is paid for when not by the price book.
-    pub(crate) price: Option<PriceBasis>,
+    pub price: Option<PriceBasis>,
     /// The environment variable that its key came from, when it was found there.
-    pub(crate) found_by: Option<String>,
+    pub found_by: Option<String>,
 }
 
 /// One model of the embedded engine.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct EmbeddedEntry {
-    pub(crate) deployment: Deployment,
+pub struct EmbeddedEntry {
+    /// What routes and policy know of it.
+    pub deployment: Deployment,
     /// A file that is not in the model store.
-    pub(crate) file: Option<PathBuf>,
-    pub(crate) context_tokens: Option<u32>,
-    pub(crate) slots: Option<u32>,
-    pub(crate) threads: Option<u32>,
-    pub(crate) gpu_layers: Option<u32>,
-    pub(crate) queue: Option<u32>,
+    pub file: Option<PathBuf>,
+    /// Tokens of one conversation; `None` for what the model was made for.
+    pub context_tokens: Option<u32>,
+    /// Answers at a time.
+    pub slots: Option<u32>,
+    /// Threads that compute.
+    pub threads: Option<u32>,
+    /// Layers of the model that a GPU computes.
+    pub gpu_layers: Option<u32>,
+    /// Requests that may wait.
+    pub queue: Option<u32>,
 }
 
 impl Settings {
@@ -202,7 +237,7 @@ fn catalogue() -> Result<Arc<Catalogue>, Complaint> {
 
 impl Settings {
     /// Everything that is limited.
-    pub(crate) fn bounds(&self) -> Vec<Bound> {
+    pub fn bounds(&self) -> Vec<Bound> {
         let keys = self.keys.iter().flat_map(|key| key.bounds.iter().cloned());
         let flows = self.flow_limits.iter().map(|(flow, limits)| Bound {
             scope: Scope::Flow(flow.clone()),
@@ -262,10 +297,13 @@ fn check_listen(
 
 /// What becomes of the audit trail.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct AuditChoice {
-    pub(crate) enabled: bool,
-    pub(crate) required: bool,
-    pub(crate) settings: AuditSettings,
+pub struct AuditChoice {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Whether a request that cannot be recorded is refused.
+    pub required: bool,
+    /// Where it is, and how it is signed.
+    pub settings: AuditSettings,
 }
 
 fn audit(raw: &raw::Audit, environment: &Environment) -> AuditChoice {
@@ -455,7 +493,7 @@ impl BackendReader<'_> {
                     gpu_layers: None,
                     queue: None,
                 });
-            } else if cfg!(feature = "embedded") {
+            } else if self.environment.has_engine {
                 self.hints.push(format!(
                     "no local model yet: freehold models pull {DEFAULT_MODEL}"
                 ));

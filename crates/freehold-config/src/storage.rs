@@ -132,8 +132,7 @@ mod tests {
     fn environment() -> Environment {
         Environment {
             variable: Box::new(|name| (name == "KEY").then(|| "secret".to_owned())),
-            home: PathBuf::from("/home/freehold"),
-            has_model: Box::new(|_| false),
+            ..Environment::bare("/home/freehold")
         }
     }
 

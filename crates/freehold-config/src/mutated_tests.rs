@@ -1,5 +1,6 @@
-//! Whatever stands in the file, it means something or is refused with words that can be shown. The program has no library
-//! that a fuzzer could call; this draws mutants from a seed instead. `FREEHOLD_MUTANTS` sets how many.
+//! Whatever stands in the file, it means something or is refused with words that can be shown. These mutants are drawn
+//! from a seed with every run of the tests, `FREEHOLD_MUTANTS` sets how many; `fuzz/fuzz_targets/config.rs` looks where
+//! they do not get.
 
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
@@ -105,7 +106,7 @@ fn mutant(random: &mut fastrand::Rng) -> String {
 
 fn settings(text: String) -> Result<Settings, ConfigError> {
     let source = Source { path: None, text };
-    source.settings(&Overrides::default())
+    source.settings(&Overrides::default(), &Environment::bare("/nonexistent"))
 }
 
 #[test]

@@ -329,7 +329,11 @@ fn limits(raw: &RawLimits, budgets: &[RawBudget], path: &[&str]) -> Result<Limit
 }
 
 /// A date or a time, as Unix milliseconds.
-pub(crate) fn moment(text: &str, path: &[&str]) -> Result<u64, Complaint> {
+///
+/// # Errors
+///
+/// Where it is neither; the complaint is about the value at `path`.
+pub fn moment(text: &str, path: &[&str]) -> Result<u64, Complaint> {
     let day = time::Date::parse(text, format_description!("[year]-[month]-[day]"));
     let at = day.map(|day| day.midnight().assume_utc());
     let at = at.or_else(|_| OffsetDateTime::parse(text, &Rfc3339));

@@ -1,20 +1,33 @@
-//! The configuration: a file as written ([`raw`]), what it means ([`settings`]), and errors that
-//! point at the line.
+//! The configuration: a file as written (`raw`), what it means ([`Settings`]), and errors that point at
+//! the line.
+//!
+//! Input: a [`Source`], what the command line says over it ([`Overrides`]), and the [`Environment`] of the
+//! process. Output: [`Settings`] in which every default is decided and every name resolved, or a
+//! [`ConfigError`] for people. The files that it names (certificates, keys) are read here, once; nothing
+//! is connected to.
 
-pub(crate) mod access;
-pub(crate) mod accounts;
+mod access;
+mod accounts;
 mod certificates;
 mod ledger;
 mod locate;
-pub(crate) mod policy;
+mod policy;
 mod prices;
-pub(crate) mod raw;
+mod raw;
 mod routes;
-pub(crate) mod settings;
+mod settings;
 mod storage;
-pub(crate) mod telemetry;
+mod telemetry;
 mod text;
-pub(crate) mod transport;
+mod transport;
+
+pub use access::{LoginSettings, Mapping, is_private, literal};
+pub use accounts::moment;
+pub use policy::PolicySource;
+pub use settings::{
+    AuditChoice, EMBEDDED, EmbeddedEntry, Environment, HostedEntry, Lookup, Settings,
+};
+pub use transport::ListenerTls;
 
 use std::path::{Path, PathBuf};
 
@@ -23,14 +36,12 @@ use sha2::{Digest as _, Sha256};
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
 
-use self::settings::Settings;
-
 /// Where a configuration is looked for when none is named.
 pub(crate) const DEFAULT_FILE: &str = "freehold.yaml";
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error, Diagnostic)]
-pub(crate) enum ConfigError {
+pub enum ConfigError {
     /// It cannot be read.
     #[error("cannot read {path}: {reason}")]
     #[diagnostic(help("name another file with --config, or leave it out to run without one"))]
@@ -59,10 +70,13 @@ pub(crate) enum ConfigError {
 
 /// Something wrong with the meaning of the value at a path.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Complaint {
-    pub(crate) path: Vec<String>,
-    pub(crate) message: String,
-    pub(crate) hint: Option<String>,
+pub struct Complaint {
+    /// Keys and indices that lead to the value.
+    pub path: Vec<String>,
+    /// What is wrong with it.
+    pub message: String,
+    /// What to do.
+    pub hint: Option<String>,
 }
 
 impl Complaint {
@@ -82,25 +96,29 @@ impl Complaint {
 
 /// What the command line says over the file.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Overrides {
+pub struct Overrides {
     /// `--listen`.
-    pub(crate) listen: Option<std::net::SocketAddr>,
+    pub listen: Option<std::net::SocketAddr>,
     /// `--sealed`.
-    pub(crate) sealed: bool,
+    pub sealed: bool,
 }
 
 /// A configuration's text, and where it came from.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Source {
+pub struct Source {
     /// The file; `None` when there is none and the defaults hold.
-    pub(crate) path: Option<PathBuf>,
+    pub path: Option<PathBuf>,
     /// Its text.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 impl Source {
     /// Reads the named file, or `freehold.yaml` in the working directory if there is one.
-    pub(crate) fn read(named: Option<&Path>) -> Result<Self, ConfigError> {
+    ///
+    /// # Errors
+    ///
+    /// Where there is a file that cannot be read as text.
+    pub fn read(named: Option<&Path>) -> Result<Self, ConfigError> {
         let path = match named {
             Some(path) => path,
             None if Path::new(DEFAULT_FILE).exists() => Path::new(DEFAULT_FILE),
@@ -117,12 +135,20 @@ impl Source {
     }
 
     /// SHA-256 of its text.
-    pub(crate) fn digest(&self) -> Digest {
+    pub fn digest(&self) -> Digest {
         HexBytes(Sha256::digest(self.text.as_bytes()).into())
     }
 
     /// What the text means.
-    pub(crate) fn settings(&self, overrides: &Overrides) -> Result<Settings, ConfigError> {
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is not understood or cannot be run, with its place in the text.
+    pub fn settings(
+        &self,
+        overrides: &Overrides,
+        environment: &Environment,
+    ) -> Result<Settings, ConfigError> {
         let mut raw = self.parse()?;
         if let Some(listen) = overrides.listen {
             raw.server.listen = listen;
@@ -131,7 +157,7 @@ impl Source {
             raw.perimeter = raw::PerimeterMode::Sealed;
         }
         let files = transport::files(&raw);
-        Settings::from_raw(raw, &settings::Environment::of_process())
+        Settings::from_raw(raw, environment)
             .map(|settings| Settings { files, ..settings })
             .map_err(|complaint| self.meaning(complaint))
     }
@@ -197,7 +223,7 @@ impl Source {
     }
 
     /// What to call it.
-    pub(crate) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         match &self.path {
             Some(path) => path.display().to_string(),
             None => "(no configuration file)".to_owned(),
@@ -220,7 +246,7 @@ fn bounds(bytes: usize) -> serde_saphyr::Options {
 }
 
 /// The JSON Schema of the configuration file.
-pub(crate) fn schema() -> serde_json::Value {
+pub fn schema() -> serde_json::Value {
     let mut schema = schemars::schema_for!(raw::Config);
     schema.insert("title".into(), "Freehold configuration".into());
     schema.to_value()

@@ -39,8 +39,7 @@ fn read_in(written: Value, variables: &[(&str, &str)], sealed: bool) -> Read {
         .collect();
     let environment = Environment {
         variable: Box::new(move |name| variables.get(name).cloned()),
-        home: "/data".into(),
-        has_model: Box::new(|_| false),
+        ..Environment::bare("/data")
     };
     let mut hints = vec![];
     let beside = (&environment, sealed, &Networks::private());
@@ -53,7 +52,9 @@ fn read(written: Value, variables: &[(&str, &str)]) -> Read {
 }
 
 fn urls(settings: &Settings) -> Vec<String> {
-    crate::reports::urls(settings)
+    let traces = settings.traces.iter().map(|traces| &traces.post.url);
+    let metrics = settings.metrics.iter().map(|metrics| &metrics.post.url);
+    traces.chain(metrics).cloned().collect()
 }
 
 const SHARED: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318/base/");

@@ -1,8 +1,6 @@
-use std::path::PathBuf;
-
 use super::*;
-use crate::config::Source;
-use crate::config::settings::{Environment, Settings};
+use crate::Source;
+use crate::settings::{Environment, Settings};
 
 const KEY: &str = "fh-0123456789abcdef";
 
@@ -11,11 +9,7 @@ fn read(text: &str) -> Result<Settings, Complaint> {
         path: None,
         text: text.to_owned(),
     };
-    let environment = Environment {
-        variable: Box::new(|_| None),
-        home: PathBuf::from("/nonexistent"),
-        has_model: Box::new(|_| false),
-    };
+    let environment = Environment::bare("/nonexistent");
     Settings::from_raw(source.parse().unwrap(), &environment)
 }
 
@@ -111,8 +105,7 @@ fn what_cannot_be_meant_is_told_where_it_stands() {
 fn shared_accounts_come_from_the_file_or_the_environment() {
     let environment = Environment {
         variable: Box::new(|name| (name == "REDIS_URL").then(|| "unix:///run/valkey".to_owned())),
-        home: PathBuf::from("/nonexistent"),
-        has_model: Box::new(|_| false),
+        ..Environment::bare("/nonexistent")
     };
     use secrecy::ExposeSecret as _;
     let found = shared(&RawAccounts::default(), &environment)

@@ -55,9 +55,11 @@ pub(crate) struct Outbound {
 }
 
 /// What the listener's TLS was made of, to make it again when a file changes.
-pub(crate) struct ListenerTls {
-    pub(crate) settings: TlsSettings,
-    pub(crate) tls: Tls,
+pub struct ListenerTls {
+    /// As the configuration names the files.
+    pub settings: TlsSettings,
+    /// What was made of them.
+    pub tls: Tls,
 }
 
 impl std::fmt::Debug for ListenerTls {

@@ -10,7 +10,7 @@ use freehold_types::{Deployment, Sensitivity};
 use super::{Complaint, raw};
 
 /// The settings of a policy and the names that it may use.
-pub(crate) struct PolicySource {
+pub struct PolicySource {
     settings: PolicySettings,
     sealed: bool,
     /// What the guard can report.
@@ -45,7 +45,7 @@ impl PolicySource {
     ///
     /// # Errors
     /// The first thing that cannot be meant, with the path of the value.
-    pub(crate) fn compile(
+    pub fn compile(
         &self,
         deployments: Option<&[Arc<Deployment>]>,
     ) -> Result<(Policy, Vec<Warning>), Complaint> {
