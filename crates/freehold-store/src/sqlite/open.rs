@@ -59,13 +59,20 @@ enum Failure {
 }
 
 impl Failure {
+    /// Whether another connection was in the way.
     fn may_pass(&self) -> bool {
         match self {
-            Self::Connect(error) => is_busy(error),
-            Self::Migrate(error) => matches!(
-                error,
-                MigrateError::Execute(_) | MigrateError::ExecuteMigration(..)
-            ),
+            Self::Connect(error) => code(error) == Some(SQLITE_BUSY),
+            Self::Migrate(
+                MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _),
+            ) => {
+                // It has made the table, or noted the migration, between our look and our step.
+                matches!(
+                    code(error),
+                    Some(SQLITE_BUSY | SQLITE_ERROR | SQLITE_CONSTRAINT)
+                )
+            }
+            Self::Migrate(_) => false,
         }
     }
 }
@@ -82,13 +89,16 @@ impl From<MigrateError> for Failure {
     }
 }
 
-/// Whether another connection was in the way: `SQLITE_BUSY` and its extended codes
-/// (<https://www.sqlite.org/rescode.html>), which have it in their lowest byte.
-fn is_busy(error: &sqlx::Error) -> bool {
-    const SQLITE_BUSY: u32 = 5;
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.and_then(|code| code.parse::<u32>().ok())
-        .is_some_and(|code| code & 0xff == SQLITE_BUSY)
+const SQLITE_ERROR: u32 = 1;
+const SQLITE_BUSY: u32 = 5;
+const SQLITE_CONSTRAINT: u32 = 19;
+
+/// The primary result code, which extended ones have in their lowest byte
+/// (<https://www.sqlite.org/rescode.html>).
+fn code(error: &sqlx::Error) -> Option<u32> {
+    let code = error.as_database_error()?.code()?;
+    let code: u32 = code.parse().ok()?;
+    Some(code & 0xff)
 }
 
 #[cfg(test)]
@@ -142,5 +152,24 @@ mod tests {
                 }
             });
         }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_else_does_is_not_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("no.db");
+        std::fs::write(
+            &path,
+            "no database at all, but long enough to be taken for one",
+        )
+        .unwrap();
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .journal_mode(SqliteJournalMode::Wal);
+        let failure = Failure::from(options.connect().await.unwrap_err());
+        assert!(!failure.may_pass(), "{failure:?}");
+        let options = SqliteConnectOptions::new().filename(dir.path());
+        let failure = Failure::from(options.connect().await.unwrap_err());
+        assert!(!failure.may_pass(), "{failure:?}");
     }
 }
