@@ -54,6 +54,8 @@ struct Shredded {
     wrapped: Vec<Vec<u8>>,
     /// Keyed hashes of the subject or conversation, of every tenant that was looked at.
     hashes: Vec<String>,
+    /// The rows that nobody can read any more. A gateway may delete them before we do.
+    records: i64,
     /// The last row at that time: later ones have other keys.
     last: i64,
 }
@@ -71,7 +73,7 @@ pub async fn erase(settings: &PromptSettings, scope: &EraseScope) -> Result<Rece
     begin(&mut connection).await?;
     let done = shred_scope(&mut connection, scope, &addresses).await;
     let shredded = end(&mut connection, done).await?;
-    let records = delete_rows(&mut connection, scope, &shredded).await?;
+    delete_rows(&mut connection, scope, &shredded).await?;
     empty_log(&mut connection).await?;
     let mut found = search(settings, &shredded.wrapped)?;
     let rewritten = found.is_some();
@@ -93,7 +95,7 @@ pub async fn erase(settings: &PromptSettings, scope: &EraseScope) -> Result<Rece
         time_unix_ms: now_unix_ms(),
         scope: receipt_scope(scope, shredded.hashes),
         keys: shredded.keys.iter().map(ToString::to_string).collect(),
-        records,
+        records: shredded.records.unsigned_abs(),
         rewritten,
         previous: String::new(),
         hash: String::new(),
@@ -144,9 +146,15 @@ async fn shred_scope(
             shredded.keys.extend(KeyId::from_slice(&id));
             shredded.wrapped.push(wrapped);
         }
+        let (rows,): (i64,) = sqlx::query_as("SELECT count(*) FROM prompts WHERE tenant = ?")
+            .bind(tenant)
+            .fetch_one(&mut *connection)
+            .await?;
+        shredded.records += rows;
     }
     for address in addresses {
         if let Some(stored) = find_key(connection, address).await? {
+            shredded.records += rows_of_key(connection, stored.id).await?;
             shredded.keys.push(stored.id);
             shredded.wrapped.push(stored.wrapped.bytes);
         }
@@ -170,8 +178,7 @@ async fn delete_rows(
     connection: &mut SqliteConnection,
     scope: &EraseScope,
     shredded: &Shredded,
-) -> Result<u64, PromptError> {
-    let mut records = 0;
+) -> Result<(), PromptError> {
     if let EraseScope::Tenant(tenant) = scope {
         loop {
             let deleted = sqlx::query(
@@ -184,7 +191,6 @@ async fn delete_rows(
             .execute(&mut *connection)
             .await?
             .rows_affected();
-            records += deleted;
             if deleted < ROWS.unsigned_abs() {
                 break;
             }
@@ -192,7 +198,7 @@ async fn delete_rows(
         }
     } else {
         for key in &shredded.keys {
-            records += delete_of_key(connection, *key).await?;
+            delete_of_key(connection, *key).await?;
         }
     }
     let mut from = 0;
@@ -202,11 +208,20 @@ async fn delete_rows(
         }
         from += ROWS;
     }
-    Ok(records)
+    Ok(())
 }
 
-async fn delete_of_key(connection: &mut SqliteConnection, key: KeyId) -> Result<u64, PromptError> {
-    let mut records = 0;
+async fn rows_of_key(connection: &mut SqliteConnection, key: KeyId) -> Result<i64, PromptError> {
+    let (rows,) = sqlx::query_as(
+        "SELECT count(*) FROM prompts WHERE subject_key = ?1 OR conversation_key = ?1",
+    )
+    .bind(key.0.as_slice())
+    .fetch_one(connection)
+    .await?;
+    Ok(rows)
+}
+
+async fn delete_of_key(connection: &mut SqliteConnection, key: KeyId) -> Result<(), PromptError> {
     loop {
         let deleted = sqlx::query(
             "DELETE FROM prompts WHERE sequence IN (SELECT sequence FROM prompts \
@@ -218,9 +233,8 @@ async fn delete_of_key(connection: &mut SqliteConnection, key: KeyId) -> Result<
         .execute(&mut *connection)
         .await?
         .rows_affected();
-        records += deleted;
         if deleted < ROWS.unsigned_abs() {
-            return Ok(records);
+            return Ok(());
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -275,14 +289,11 @@ async fn check(
         advice: "erase again",
     };
     for key in &shredded.keys {
-        let (keys, rows): (i64, i64) = sqlx::query_as(
-            "SELECT (SELECT count(*) FROM keys WHERE id = ?1), (SELECT count(*) FROM prompts \
-             WHERE subject_key = ?1 OR conversation_key = ?1)",
-        )
-        .bind(key.0.as_slice())
-        .fetch_one(&mut *connection)
-        .await?;
-        if keys + rows > 0 {
+        let (keys,): (i64,) = sqlx::query_as("SELECT count(*) FROM keys WHERE id = ?")
+            .bind(key.0.as_slice())
+            .fetch_one(&mut *connection)
+            .await?;
+        if keys + rows_of_key(connection, *key).await? > 0 {
             return Err(left(format!("the key {key} or a record of it")));
         }
     }

@@ -58,7 +58,7 @@ pub struct Receipt {
     pub scope: ReceiptScope,
     /// The ids of the keys that were shredded.
     pub keys: Vec<String>,
-    /// How many records were deleted.
+    /// How many records nobody can read any more, and were deleted.
     pub records: u64,
     /// Whether the whole file was written anew, because a page still held a key.
     pub rewritten: bool,

@@ -228,6 +228,28 @@ async fn an_erasure_while_a_gateway_writes_leaves_nothing_on_the_disk() {
 }
 
 #[tokio::test]
+async fn a_receipt_counts_what_the_gateway_deleted_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = settings(dir.path());
+    let drafts = [
+        Draft::new("acme", "one").by("ann"),
+        Draft::new("acme", "two").by("bob"),
+        Draft::new("acme", "three").by("bob"),
+    ];
+    store(&settings, &drafts).await;
+    // In the place of a gateway that looks for rows without keys just as these have gone.
+    let sweep = "CREATE TRIGGER sweep AFTER UPDATE ON erasures BEGIN DELETE FROM prompts WHERE \
+                 subject_key NOT IN (SELECT id FROM keys); END";
+    let mut connection = raw(&settings).await;
+    sqlx::query(sweep).execute(&mut connection).await.unwrap();
+    let receipt = erase(&settings, &subject("bob")).await.unwrap();
+    assert_eq!(receipt.records, 2);
+    let receipt = erase(&settings, &EraseScope::Tenant("acme".to_owned())).await;
+    assert_eq!(receipt.unwrap().records, 1);
+    assert_eq!(bodies(&settings).await.len(), 0);
+}
+
+#[tokio::test]
 async fn an_erasure_that_was_killed_on_its_way_is_finished_by_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(dir.path());
