@@ -32,9 +32,8 @@ pub use transport::ListenerTls;
 use std::path::{Path, PathBuf};
 
 use freehold_types::audit::{Digest, HexBytes};
-use sha2::{Digest as _, Sha256};
-
 use miette::{Diagnostic, NamedSource, SourceSpan};
+use sha2::{Digest as _, Sha256};
 
 /// Where a configuration is looked for when none is named.
 pub(crate) const DEFAULT_FILE: &str = "freehold.yaml";

@@ -8,45 +8,14 @@ use super::*;
 
 const MUTANTS: u64 = 2_000;
 
-/// A bit of everything.
-const TEXT: &str = r#"server: {listen: "127.0.0.1:0", admin: null, body_mib_max: 8, connections_max: 100, drain_s: 5}
-perimeter: open
-discover: false
-guard: {opaque: allowed}
-policy:
-  outside_up_to: confidential
-  rules:
-    - name: mask-what-leaves
-      mask: [identifiers, contact]
-    - name: legal
-      when: {labels: {team: legal}}
-      require: {perimeter: inside}
-    - name: many-people
-      when: {cel: "'person' in findings && findings['person'] > 20"}
-      raise: confidential
-keys:
-  - {name: app, key: fh-0123456789abcdef, team: acme/search, limits: {requests_per_minute: 60, concurrent: 4}}
-  - name: other
-    key: "sha256:0000000000000000000000000000000000000000000000000000000000000000"
-    expires: 2027-01-31
-    budgets: [{per: day, usd: 1.5, alert_usd: 1}]
-teams: {acme: {limits: {tokens_per_minute: 1000}}, acme/search: {}}
-flows: {support: {budgets: [{per: month, usd: 10}]}}
-backends:
-  local:
-    type: vllm
-    base_url: http://127.0.0.1:8000/v1
-    usd_per_hour: 2.5
-    models: [{name: m, context_tokens: 8000, quality: 0.5, capabilities: [chat, tools]}]
-  openai:
-    api_key: sk-0123456789
-    models: [{name: gpt-4o, price: {input_usd_per_million: 2.5, output_usd_per_million: 10}}]
-routes:
-  fast: {targets: [local/m, openai/gpt-4o], objective: fastest, retries: 2, hedge_after_ms: 500}
-  "any-*": {targets: ["openai/*"], attempts_max: 3}
-ledger: {fsync_ms: 5, spool_mib_max: 64}
-audit: {required: true, checkpoint_s: 10}
-"#;
+/// A bit of everything: what mutants are made of, and what the fuzzer begins with.
+const TEXT: &str = include_str!("../../../fuzz/seeds/config/a_bit_of_everything.yaml");
+
+/// What else it begins with.
+const SEEDS: [&str; 2] = [
+    include_str!("../../../fuzz/seeds/config/bench.yaml"),
+    include_str!("../../../fuzz/seeds/config/operators.yaml"),
+];
 
 /// What may stand anywhere.
 const BITS: [&str; 24] = [
@@ -110,12 +79,15 @@ fn settings(text: String) -> Result<Settings, ConfigError> {
 }
 
 #[test]
+fn what_the_fuzzer_begins_with_can_be_run() {
+    for text in SEEDS.into_iter().chain([TEXT]) {
+        let error = settings(text.to_owned()).err();
+        assert!(error.is_none(), "{error:?}");
+    }
+}
+
+#[test]
 fn whatever_stands_in_the_file_means_something_or_is_refused_in_words() {
-    assert!(
-        settings(TEXT.to_owned()).is_ok(),
-        "{:?}",
-        settings(TEXT.to_owned()).err()
-    );
     let many = std::env::var("FREEHOLD_MUTANTS").map_or(MUTANTS, |many| many.parse().unwrap());
     let shown = GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor());
     let (mut meant, mut refused) = (0, 0);
