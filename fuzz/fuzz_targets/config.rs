@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use miette::{GraphicalReportHandler, GraphicalTheme};
 
 fuzz_target!(|text: &str| {
-    // Files that it names are read: none of them may be a device.
+    // Files that it names are read: none of them may be a terminal or a pipe that waits for somebody.
     if text.contains("/dev") || text.contains("/proc") {
         return;
     }

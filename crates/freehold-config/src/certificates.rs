@@ -1,5 +1,7 @@
 //! Reads certificates and keys, and says in an operator's words what is wrong with a file.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,6 +11,9 @@ use secrecy::SecretString;
 use x509_parser::prelude::{ASN1Time, FromDer as _, X509Certificate};
 
 use super::Complaint;
+
+/// Larger than any bundle of authorities; a device has no end at all.
+const BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// What is wrong with a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -104,7 +109,10 @@ fn readable_by_all(_: &Path) -> bool {
 }
 
 fn read(path: &Path) -> Result<String, Fault> {
-    let bytes = std::fs::read(path).map_err(|error| {
+    let mut bytes = Vec::new();
+    let file = File::open(path);
+    let read = file.and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut bytes));
+    read.map_err(|error| {
         let fault = Fault::new(path, &error);
         match error.kind() {
             std::io::ErrorKind::PermissionDenied => {
@@ -113,6 +121,9 @@ fn read(path: &Path) -> Result<String, Fault> {
             _ => fault,
         }
     })?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(Fault::new(path, "it is larger than 4 MiB, and no PEM file"));
+    }
     let form = "convert it with: openssl x509 -inform der -in FILE -out FILE.pem";
     String::from_utf8(bytes).map_err(|_| Fault::new(path, "it is not PEM, perhaps DER").hint(form))
 }

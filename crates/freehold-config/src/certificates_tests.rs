@@ -101,6 +101,13 @@ fn what_is_not_pem_is_told_apart() {
 
 #[cfg(unix)]
 #[test]
+fn what_has_no_end_is_not_read_to_it() {
+    let path = Path::new("/dev/zero");
+    says(authorities(path, SystemTime::now()), path, "4 MiB");
+}
+
+#[cfg(unix)]
+#[test]
 fn a_key_that_everybody_can_read_is_mentioned() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = Folder::new();
